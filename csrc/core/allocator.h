@@ -1,0 +1,25 @@
+// CPU memory: a caching arena. Blocks are 64-byte aligned; large ones are 2 MB aligned and ask for huge pages, because
+// a freshly mapped 32 MB buffer costs more than 20 times a reused one in page faults.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace fastcnn {
+
+void* cpu_allocate(int64_t bytes);  // throws OutOfMemory; bytes >= 0
+void cpu_free(void* block, int64_t bytes) noexcept;
+
+struct MemoryStats {
+  int64_t allocated;      // bytes in live tensors (rounded up to block sizes)
+  int64_t max_allocated;  // highest value of `allocated` since start or the last reset
+  int64_t reserved;       // bytes obtained from the operating system
+  int64_t allocations;    // number of cpu_allocate calls so far
+};
+MemoryStats cpu_memory_stats();
+void cpu_reset_max_allocated();
+void cpu_empty_cache();  // gives cached large blocks back to the operating system
+
+// Test hook: the nth allocation from now (1 = the next) throws OutOfMemory; 0 turns the hook off.
+void fail_nth_allocation(int64_t nth);
+
+}  // namespace fastcnn
