@@ -298,7 +298,11 @@ class Module:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is None:
                     continue
-                tensor._data = convert(tensor._data)
+                converted = convert(tensor._data)
+                if converted is tensor._data:
+                    continue
+                tensor._data = converted
+                tensor._grad_slot = None  # it belongs to an optimizer's arena, which re-adopts the parameter
                 if tensor._grad is not None:
                     tensor._grad = Tensor(convert(tensor._grad._data))
         return self
