@@ -134,6 +134,9 @@ Tensor workspace(int64_t bytes, Device device);  // uint8 scratch, 64-byte align
 void zero_(const Tensor& tensor);                // runs on the tensor's stream
 void copy_(const Tensor& destination, const Tensor& source);  // same shape, dtype, layout; runs on the stream
 
+Tensor to_layout(const Tensor& tensor, Layout layout);  // the same tensor, or a copy in the other layout
+void accumulate_(const Tensor& destination, const Tensor& source);  // destination += source, float32 or float64
+
 // The dtype shared by float32/float64 kernels: throws TypeError unless `tensor` is one of them.
 void check_float(const char* op, const char* argument, const Tensor& tensor);
 void check_same(const char* op, const char* name_a, const Tensor& a, const char* name_b, const Tensor& b);  // dtype, device

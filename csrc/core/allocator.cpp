@@ -1,0 +1,186 @@
+#include "core/allocator.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "core/check.h"
+
+namespace fastcnn {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+constexpr int64_t kHugePage = int64_t(2) << 20;
+constexpr int64_t kSmallLimit = int64_t(1) << 20;  // larger requests get a mapping of their own
+constexpr int64_t kCacheSlack = int64_t(256) << 20;  // cached large blocks kept beyond what is in use
+
+int64_t round_up(int64_t bytes, int64_t unit) { return checked_add(bytes, unit - 1) / unit * unit; }
+
+// Small requests: four size classes per power of two (at most 25 % unused). Large ones: whole 64 KB units.
+int64_t block_size(int64_t bytes) {
+  if (bytes > kSmallLimit) return round_up(bytes, 64 << 10);
+  int64_t size = kAlignment;
+  while (size < bytes) size *= 2;
+  const int64_t step = size / 8;
+  if (step < kAlignment) return round_up(bytes > 0 ? bytes : 1, kAlignment);
+  return round_up(bytes, step);
+}
+
+std::string describe(int64_t bytes) {
+  if (bytes >= int64_t(1) << 30) return concat(double(bytes / (1 << 20)) / 1024, " GiB");
+  return concat(double(bytes / 1024) / 1024, " MiB");
+}
+
+class Arena {
+ public:
+  void* allocate(int64_t bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++stats_.allocations;
+    if (fail_countdown_ > 0 && --fail_countdown_ == 0)
+      throw OutOfMemory(concat("out of memory on cpu: allocation of ", bytes, " bytes was made to fail"));
+    const int64_t size = block_size(bytes);
+    void* block = size <= kSmallLimit ? allocate_small(size) : allocate_large(size);
+    stats_.allocated += size;
+    if (stats_.allocated > stats_.max_allocated) stats_.max_allocated = stats_.allocated;
+    return block;
+  }
+
+  void free(void* block, int64_t bytes) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const int64_t size = block_size(bytes);
+    stats_.allocated -= size;
+    if (size <= kSmallLimit) {
+      small_free_[size].push_back(block);
+      return;
+    }
+    large_in_use_ -= size;
+    const auto mapped = mapped_size_.find(block);
+    large_free_.emplace(mapped->second, block);
+    large_cached_ += mapped->second;
+    while (large_cached_ > large_in_use_ + kCacheSlack && !large_free_.empty()) unmap(std::prev(large_free_.end()));
+  }
+
+  void empty_cache() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    while (!large_free_.empty()) unmap(large_free_.begin());
+  }
+
+  MemoryStats stats() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return stats_;
+  }
+
+  void reset_max() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stats_.max_allocated = stats_.allocated;
+  }
+
+  void fail_nth(int64_t nth) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    fail_countdown_ = nth;
+  }
+
+  std::mutex& mutex() { return mutex_; }
+
+ private:
+  void* allocate_small(int64_t size) {
+#if defined(__SANITIZE_ADDRESS__)
+    // Blocks of their own, never reused silently: AddressSanitizer sees every overrun and use after free.
+    if (std::vector<void*>& sanitized = small_free_[size]; !sanitized.empty()) {
+      for (void* block : sanitized) std::free(block);
+      sanitized.clear();
+    }
+    if (void* block = std::aligned_alloc(kAlignment, size_t(size))) return block;
+    throw OutOfMemory("out of memory on cpu");
+#else
+    std::vector<void*>& list = small_free_[size];
+    if (!list.empty()) {
+      void* block = list.back();
+      list.pop_back();
+      return block;
+    }
+    if (slab_left_ < size) {
+      slab_ = static_cast<char*>(map(kHugePage));
+      slab_left_ = kHugePage;
+    }
+    void* block = slab_;
+    slab_ += size;
+    slab_left_ -= size;
+    return block;
+#endif
+  }
+
+  void* allocate_large(int64_t size) {
+    // Best fit, wasting at most a quarter.
+    const auto fit = large_free_.lower_bound(size);
+    void* block;
+    if (fit != large_free_.end() && fit->first <= size + size / 4) {
+      block = fit->second;
+      large_cached_ -= fit->first;
+      large_free_.erase(fit);
+    } else {
+      block = map(size);
+      mapped_size_[block] = size;
+    }
+    large_in_use_ += size;
+    return block;
+  }
+
+  // 2 MB-aligned memory with transparent huge pages.
+  void* map(int64_t size) {
+    const int64_t span = checked_add(size, kHugePage);
+    void* raw = mmap(nullptr, size_t(span), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) throw OutOfMemory(concat("out of memory on cpu: cannot allocate ", describe(size)));
+    char* begin = static_cast<char*>(raw);
+    char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(begin) + kHugePage - 1) & ~uintptr_t(kHugePage - 1));
+    if (aligned > begin) munmap(begin, size_t(aligned - begin));
+    const int64_t page_end = round_up(size, 4096);
+    if (char* end = begin + span; end > aligned + page_end) munmap(aligned + page_end, size_t(end - aligned - page_end));
+    madvise(aligned, size_t(page_end), MADV_HUGEPAGE);
+    stats_.reserved += size;
+    return aligned;
+  }
+
+  void unmap(std::multimap<int64_t, void*>::iterator it) noexcept {
+    munmap(it->second, size_t((it->first + 4095) / 4096 * 4096));
+    stats_.reserved -= it->first;
+    large_cached_ -= it->first;
+    mapped_size_.erase(it->second);
+    large_free_.erase(it);
+  }
+
+  std::mutex mutex_;
+  MemoryStats stats_{};
+  int64_t fail_countdown_ = 0;
+  char* slab_ = nullptr;
+  int64_t slab_left_ = 0;
+  std::unordered_map<int64_t, std::vector<void*>> small_free_;
+  std::multimap<int64_t, void*> large_free_;
+  std::unordered_map<void*, int64_t> mapped_size_;
+  int64_t large_in_use_ = 0;
+  int64_t large_cached_ = 0;
+};
+
+// Never destroyed: tensors may outlive static destruction.
+Arena& arena() {
+  static Arena* const instance = new Arena;
+  return *instance;
+}
+
+}  // namespace
+
+void* cpu_allocate(int64_t bytes) {
+  check(bytes >= 0, "cannot allocate ", bytes, " bytes");
+  return arena().allocate(bytes);
+}
+void cpu_free(void* block, int64_t bytes) noexcept { arena().free(block, bytes); }
+MemoryStats cpu_memory_stats() { return arena().stats(); }
+void cpu_reset_max_allocated() { arena().reset_max(); }
+void cpu_empty_cache() { arena().empty_cache(); }
+void fail_nth_allocation(int64_t nth) { arena().fail_nth(nth); }
+
+}  // namespace fastcnn

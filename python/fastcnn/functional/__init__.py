@@ -1,0 +1,1 @@
+"""Functions behind the layers, with the names and arguments of `torch.nn.functional`."""

@@ -1,0 +1,56 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastcnn as fc
+from fastcnn import _C
+
+ISAS = ("scalar", "avx2", "avx512")
+SUPPORTED_ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]
+
+
+@pytest.fixture(params=["cpu"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Every device at hand."""
+    return str(request.param)
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set this CPU runs, forced in turn."""
+    if request.param not in SUPPORTED_ISAS:
+        pytest.skip(f"this CPU does not run {request.param}: its best is {_C.best_isa()}")
+    before = _C.active_isa()
+    _C.set_isa(request.param)
+    assert _C.active_isa() == request.param
+    yield request.param
+    _C.set_isa(before)
+
+
+@pytest.fixture(autouse=True)
+def fixed_state() -> Iterator[None]:
+    """Every test starts from the same random state and leaves threads and gradient mode as they were."""
+    fc.manual_seed(0)
+    threads = _C.num_threads()
+    yield
+    _C.fail_nth_allocation(0)
+    _C.set_num_threads(threads)
+    assert fc.is_grad_enabled(), "the test left gradients switched off"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """NumPy's generator, seeded."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, the optional second oracle."""
+    return pytest.importorskip("torch", reason="PyTorch is not installed: the second oracle is skipped")
