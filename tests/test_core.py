@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+import fastcnn as fc
 from fastcnn import _C
 
 
@@ -267,3 +268,25 @@ def test_isa_is_one_this_cpu_runs():
     _C.set_isa(before)
     with pytest.raises(ValueError, match="scalar, avx2 or avx512"):
         _C.set_isa("neon")
+
+
+def test_precision_is_one_of_three_words():
+    before = fc.get_precision()
+    for word in ("highest", "high", "medium"):
+        fc.set_precision(word)
+        assert fc.get_precision() == word
+    fc.set_precision(before)
+    with pytest.raises(ValueError, match="'exact', but 'highest', 'high' or 'medium'"):
+        fc.set_precision("exact")
+
+
+def test_cuda_says_why_it_is_unavailable():
+    assert not fc.cuda.is_available()
+    assert fc.cuda.device_count() == 0
+    assert "CUDA" in fc.cuda.why_unavailable()
+    fc.cuda.synchronize()
+
+
+def test_top_level_thread_setting(threads):
+    fc.set_num_threads(3)
+    assert fc.get_num_threads() == _C.num_threads() == 3

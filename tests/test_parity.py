@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests import walk
 from tests.cases import Case, Op
 

@@ -8,6 +8,7 @@
 #include "core/generator.h"
 #include "core/isa.h"
 #include "core/parallel.h"
+#include "core/precision.h"
 #include "core/stream.h"
 #include "core/thread_pool.h"
 
@@ -159,6 +160,20 @@ void bind_core(py::module_& m) {
   m.def("set_isa", [](const std::string& name) { set_isa(name.c_str()); }, py::arg("name"));
   m.def("cpu_has_bf16", &cpu_has_bf16);
   m.def("cpu_has_vnni", &cpu_has_vnni);
+
+  m.def(
+      "set_precision",
+      [](const std::string& name) {
+        if (name == "highest") return set_precision(Precision::highest);
+        if (name == "high") return set_precision(Precision::high);
+        check(name == "medium", "set_precision: precision is '", name, "', but 'highest', 'high' or 'medium' is expected");
+        set_precision(Precision::medium);
+      },
+      py::arg("precision"));
+  m.def("get_precision", [] {
+    const Precision p = precision();
+    return p == Precision::highest ? "highest" : p == Precision::high ? "high" : "medium";
+  });
 
   m.def("fail_nth_allocation", &fail_nth_allocation, py::arg("nth"));
   m.def("empty_cache", &cpu_empty_cache);

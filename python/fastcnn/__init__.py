@@ -1,7 +1,8 @@
 """fastcnn: convolutional networks with hand-written CPU and CUDA kernels behind a thin, PyTorch-familiar API."""
 
-from . import _C
+from . import _C, cuda
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .backends import get_num_threads, get_precision, set_num_threads, set_precision
 from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
 
 __version__: str = _C.version
@@ -11,16 +12,21 @@ __all__ = [
     "__version__",
     "bfloat16",
     "bool_",
+    "cuda",
     "device",
     "dtype",
     "enable_grad",
     "float32",
     "float64",
     "from_numpy",
+    "get_num_threads",
+    "get_precision",
     "int64",
     "is_grad_enabled",
     "no_grad",
     "set_grad_enabled",
+    "set_num_threads",
+    "set_precision",
     "tensor",
     "uint8",
 ]
