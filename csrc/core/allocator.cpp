@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -46,6 +47,7 @@ class Arena {
     void* block = size <= kSmallLimit ? allocate_small(size) : allocate_large(size);
     stats_.allocated += size;
     if (stats_.allocated > stats_.max_allocated) stats_.max_allocated = stats_.allocated;
+    if (poison_) std::memset(block, 0xFF, size_t(size));
     return block;
   }
 
@@ -82,6 +84,11 @@ class Arena {
   void fail_nth(int64_t nth) {
     const std::lock_guard<std::mutex> lock(mutex_);
     fail_countdown_ = nth;
+  }
+
+  void poison(bool on) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    poison_ = on;
   }
 
   std::mutex& mutex() { return mutex_; }
@@ -156,6 +163,7 @@ class Arena {
   std::mutex mutex_;
   MemoryStats stats_{};
   int64_t fail_countdown_ = 0;
+  bool poison_ = false;
   char* slab_ = nullptr;
   int64_t slab_left_ = 0;
   std::unordered_map<int64_t, std::vector<void*>> small_free_;
@@ -182,5 +190,6 @@ MemoryStats cpu_memory_stats() { return arena().stats(); }
 void cpu_reset_max_allocated() { arena().reset_max(); }
 void cpu_empty_cache() { arena().empty_cache(); }
 void fail_nth_allocation(int64_t nth) { arena().fail_nth(nth); }
+void poison_allocations(bool on) { arena().poison(on); }
 
 }  // namespace fastcnn

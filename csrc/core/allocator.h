@@ -22,4 +22,7 @@ void cpu_empty_cache();  // gives cached large blocks back to the operating syst
 // Test hook: the nth allocation from now (1 = the next) throws OutOfMemory; 0 turns the hook off.
 void fail_nth_allocation(int64_t nth);
 
+// Test hook: while on, new blocks are full of 0xFF bytes (NaN), so that reading before writing shows in the results.
+void poison_allocations(bool on);
+
 }  // namespace fastcnn
