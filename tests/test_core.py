@@ -252,7 +252,7 @@ def test_missing_cuda_is_an_error_not_a_fallback():
 def test_copies_between_mismatched_tensors_are_refused():
     with pytest.raises(ValueError, match="destination is"):
         _C.copy_(_C.empty((2,), _C.float32), _C.empty((3,), _C.float32))
-    with pytest.raises(TypeError, match="float32.*float64"):
+    with pytest.raises(TypeError, match=r"float32.*float64"):
         _C.copy_(_C.empty((2,), _C.float32), _C.empty((2,), _C.float64))
     with pytest.raises(TypeError, match="int64"):
         _C.accumulate_(_C.empty((2,), _C.int64), _C.empty((2,), _C.int64))

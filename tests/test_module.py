@@ -67,7 +67,7 @@ def test_assignment_rules():
         _ = layer.child
     with pytest.raises(KeyError, match="exists already"):
         layer.register_buffer("forward", fc.tensor(0))
-    with pytest.raises(KeyError, match="without '.'"):
+    with pytest.raises(KeyError, match=r"without '\.'"):
         layer.register_parameter("a.b", None)
     with pytest.raises(TypeError, match="Tensor or None"):
         layer.register_buffer("b", 3)

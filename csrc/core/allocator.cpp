@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHugePage = int64_t(2) << 20;
-constexpr int64_t kSmallLimit = int64_t(1) << 20;  // larger requests get a mapping of their own
+constexpr int64_t kSmallLimit = int64_t(1) << 20;    // larger requests get a mapping of their own
 constexpr int64_t kCacheSlack = int64_t(256) << 20;  // cached large blocks kept beyond what is in use
 
 int64_t round_up(int64_t bytes, int64_t unit) { return checked_add(bytes, unit - 1) / unit * unit; }
@@ -143,10 +143,12 @@ class Arena {
     void* raw = mmap(nullptr, size_t(span), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) throw OutOfMemory(concat("out of memory on cpu: cannot allocate ", describe(size)));
     char* begin = static_cast<char*>(raw);
-    char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(begin) + kHugePage - 1) & ~uintptr_t(kHugePage - 1));
+    char* aligned =
+        reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(begin) + kHugePage - 1) & ~uintptr_t(kHugePage - 1));
     if (aligned > begin) munmap(begin, size_t(aligned - begin));
     const int64_t page_end = round_up(size, 4096);
-    if (char* end = begin + span; end > aligned + page_end) munmap(aligned + page_end, size_t(end - aligned - page_end));
+    if (char* end = begin + span; end > aligned + page_end)
+      munmap(aligned + page_end, size_t(end - aligned - page_end));
     madvise(aligned, size_t(page_end), MADV_HUGEPAGE);
     stats_.reserved += size;
     return aligned;

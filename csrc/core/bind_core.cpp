@@ -73,7 +73,8 @@ void bind_types(py::module_& m) {
     dtype.value(d == DType::boolean ? "bool_" : name_of(d), d);
     m.attr(d == DType::boolean ? "bool_" : name_of(d)) = py::cast(d);
   }
-  dtype.attr("__repr__") = py::cpp_function([](DType d) { return std::string("fastcnn.") + name_of(d); }, py::is_method(dtype));
+  dtype.attr("__repr__") =
+      py::cpp_function([](DType d) { return std::string("fastcnn.") + name_of(d); }, py::is_method(dtype));
   dtype.attr("__str__") = dtype.attr("__repr__");
   dtype.def_property_readonly("itemsize", [](DType d) { return size_of(d); });
   dtype.def_property_readonly("is_floating_point", [](DType d) { return is_floating(d); });
@@ -90,18 +91,20 @@ void bind_types(py::module_& m) {
            })
       .def("__hash__", [](Device d) { return int(d.type) * 1000 + d.index; })
       .def("__str__", [](Device d) { return concat(d); })
-      .def("__repr__", [](Device d) { return concat("device(type='", d.is_cuda() ? "cuda" : "cpu", "', index=", d.index, ")"); });
+      .def("__repr__",
+           [](Device d) { return concat("device(type='", d.is_cuda() ? "cuda" : "cpu", "', index=", d.index, ")"); });
   py::implicitly_convertible<py::str, Device>();
 }
 
 void bind_tensor(py::module_& m) {
   py::class_<Tensor>(m, "Tensor", "Dense data without autograd; see fastcnn.Tensor.")
       .def_property_readonly("shape", [](const Tensor& t) { return t.shape(); })
-      .def_property_readonly("strides", [](const Tensor& t) { return t.strides(); }, "In elements, logical order.")
+      .def_property_readonly(
+          "strides", [](const Tensor& t) { return t.strides(); }, "In elements, logical order.")
       .def_property_readonly("dtype", &Tensor::dtype)
       .def_property_readonly("device", &Tensor::device)
-      .def_property_readonly("layout",
-                             [](const Tensor& t) { return t.layout() == Layout::channels_last ? "channels_last" : "row_major"; })
+      .def_property_readonly(
+          "layout", [](const Tensor& t) { return t.layout() == Layout::channels_last ? "channels_last" : "row_major"; })
       .def_property_readonly("ndim", &Tensor::rank)
       .def_property_readonly("version", &Tensor::version)
       .def("numel", &Tensor::numel)
@@ -109,28 +112,34 @@ void bind_tensor(py::module_& m) {
       .def("data_ptr", [](const Tensor& t) { return reinterpret_cast<uintptr_t>(t.raw()); })
       .def("storage_ptr", [](const Tensor& t) { return reinterpret_cast<uintptr_t>(t.storage()->data()); })
       .def("batch_slice", &Tensor::batch_slice, py::arg("begin"), py::arg("end"))
-      .def("view_as", [](const Tensor& t, const Shape& s, const std::string& layout) { return t.view_as(s, parse_layout(layout)); },
-           py::arg("shape"), py::arg("layout"))
-      .def("view_at",
-           [](const Tensor& t, int64_t offset, const Shape& s, const std::string& layout) {
-             return t.view_at(offset, s, parse_layout(layout));
-           },
-           py::arg("element_offset"), py::arg("shape"), py::arg("layout"))
+      .def(
+          "view_as",
+          [](const Tensor& t, const Shape& s, const std::string& layout) { return t.view_as(s, parse_layout(layout)); },
+          py::arg("shape"), py::arg("layout"))
+      .def(
+          "view_at",
+          [](const Tensor& t, int64_t offset, const Shape& s, const std::string& layout) {
+            return t.view_at(offset, s, parse_layout(layout));
+          },
+          py::arg("element_offset"), py::arg("shape"), py::arg("layout"))
       .def("numpy", &to_numpy, "Zero-copy strided view in logical order.");
 
   m.def("empty", &bound_empty, py::arg("shape"), py::arg("dtype"), py::arg("device") = py::none(),
         py::arg("layout") = py::none());
   m.def(
       "zeros",
-      [](const Shape& shape, DType dtype, const std::optional<Device>& device, const std::optional<std::string>& layout) {
+      [](const Shape& shape, DType dtype, const std::optional<Device>& device,
+         const std::optional<std::string>& layout) {
         Tensor t = bound_empty(shape, dtype, device, layout);
         zero_(t);
         return t;
       },
-      py::arg("shape"), py::arg("dtype"), py::arg("device") = py::none(), py::arg("layout") = py::none(), release_gil());
+      py::arg("shape"), py::arg("dtype"), py::arg("device") = py::none(), py::arg("layout") = py::none(),
+      release_gil());
   m.def("empty_like", &empty_like, py::arg("other"));
-  m.def("to_layout", [](const Tensor& t, const std::string& layout) { return to_layout(t, parse_layout(layout)); },
-        py::arg("tensor"), py::arg("layout"), release_gil());
+  m.def(
+      "to_layout", [](const Tensor& t, const std::string& layout) { return to_layout(t, parse_layout(layout)); },
+      py::arg("tensor"), py::arg("layout"), release_gil());
   m.def("accumulate_", &accumulate_, py::arg("destination"), py::arg("source"), release_gil());
   m.def("zero_", &zero_, py::arg("tensor"), release_gil());
   m.def("copy_", &copy_, py::arg("destination"), py::arg("source"), release_gil());
@@ -166,7 +175,8 @@ void bind_core(py::module_& m) {
       [](const std::string& name) {
         if (name == "highest") return set_precision(Precision::highest);
         if (name == "high") return set_precision(Precision::high);
-        check(name == "medium", "set_precision: precision is '", name, "', but 'highest', 'high' or 'medium' is expected");
+        check(name == "medium", "set_precision: precision is '", name,
+              "', but 'highest', 'high' or 'medium' is expected");
         set_precision(Precision::medium);
       },
       py::arg("precision"));

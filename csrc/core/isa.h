@@ -8,12 +8,12 @@ namespace fastcnn {
 
 enum class Isa : int { scalar, avx2, avx512 };
 
-Isa active_isa();                  // best one this CPU runs, or the one FASTCNN_ISA names
-Isa best_isa();                    // best one this CPU runs
-bool cpu_has_bf16();               // AVX512-BF16
-bool cpu_has_vnni();               // AVX512-VNNI
+Isa active_isa();     // best one this CPU runs, or the one FASTCNN_ISA names
+Isa best_isa();       // best one this CPU runs
+bool cpu_has_bf16();  // AVX512-BF16
+bool cpu_has_vnni();  // AVX512-VNNI
 const char* isa_name(Isa isa);
-void set_isa(const char* name);    // tests walk the ISAs in one process; ValueError if unknown or unsupported
+void set_isa(const char* name);  // tests walk the ISAs in one process; ValueError if unknown or unsupported
 
 }  // namespace fastcnn
 
@@ -28,7 +28,7 @@ void set_isa(const char* name);    // tests walk the ISAs in one process; ValueE
   result name(__VA_ARGS__);                    \
   }
 
-#define FASTCNN_CPU(name)                                                \
-  (::fastcnn::active_isa() == ::fastcnn::Isa::avx512 ? &avx512::name     \
-   : ::fastcnn::active_isa() == ::fastcnn::Isa::avx2 ? &avx2::name       \
+#define FASTCNN_CPU(name)                                            \
+  (::fastcnn::active_isa() == ::fastcnn::Isa::avx512 ? &avx512::name \
+   : ::fastcnn::active_isa() == ::fastcnn::Isa::avx2 ? &avx2::name   \
                                                      : &scalar::name)

@@ -115,7 +115,8 @@ Tensor Tensor::view_as(const Shape& shape, Layout layout) const {
 
 Tensor Tensor::view_at(int64_t element_offset, const Shape& shape, Layout layout) const {
   const int64_t end = checked_add(element_offset, shape.numel());
-  check(element_offset >= 0 && end <= numel_, "view_at: elements [", element_offset, ", ", end, ") are outside ", shape_);
+  check(element_offset >= 0 && end <= numel_, "view_at: elements [", element_offset, ", ", end, ") are outside ",
+        shape_);
   return Tensor(storage_, offset_ + element_offset * size_of(dtype_), shape, dtype_, layout);
 }
 

@@ -1,7 +1,8 @@
 // Dense tensors. A Tensor is a cheap handle: shared storage, offset, shape, dtype, device and memory layout.
 //
-// Shapes are spoken logically, as PyTorch speaks them: images (N, C, H, W). In memory every tensor of rank >= 3 is dense
-// channels-last (N, H, W, C) unless it carries Layout::row_major; ranks <= 2 are row-major. Kernels never see strides.
+// Shapes are spoken logically, as PyTorch speaks them: images (N, C, H, W). In memory every tensor of rank >= 3 is
+// dense channels-last (N, H, W, C) unless it carries Layout::row_major; ranks <= 2 are row-major. Kernels never see
+// strides.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -130,15 +131,16 @@ Tensor empty(const Shape& shape, DType dtype, Device device = {});
 Tensor empty(const Shape& shape, DType dtype, Device device, Layout layout);
 Tensor empty_like(const Tensor& other);
 Tensor zeros(const Shape& shape, DType dtype, Device device = {});
-Tensor workspace(int64_t bytes, Device device);  // uint8 scratch, 64-byte aligned
-void zero_(const Tensor& tensor);                // runs on the tensor's stream
+Tensor workspace(int64_t bytes, Device device);               // uint8 scratch, 64-byte aligned
+void zero_(const Tensor& tensor);                             // runs on the tensor's stream
 void copy_(const Tensor& destination, const Tensor& source);  // same shape, dtype, layout; runs on the stream
 
-Tensor to_layout(const Tensor& tensor, Layout layout);  // the same tensor, or a copy in the other layout
+Tensor to_layout(const Tensor& tensor, Layout layout);              // the same tensor, or a copy in the other layout
 void accumulate_(const Tensor& destination, const Tensor& source);  // destination += source, float32 or float64
 
 // The dtype shared by float32/float64 kernels: throws TypeError unless `tensor` is one of them.
 void check_float(const char* op, const char* argument, const Tensor& tensor);
-void check_same(const char* op, const char* name_a, const Tensor& a, const char* name_b, const Tensor& b);  // dtype, device
+void check_same(const char* op, const char* name_a, const Tensor& a, const char* name_b,
+                const Tensor& b);  // dtype, device
 
 }  // namespace fastcnn

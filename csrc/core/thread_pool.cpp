@@ -55,8 +55,8 @@ void wait_while_equal(Word& word, uint32_t value, Word& sleepers) {
 thread_local bool inside_parallel = false;
 thread_local int worker_index = 0;
 
-// One loop at a time. `ticket` packs (generation << 32 | closed << 31 | workers entered): a worker joins by incrementing
-// it while the loop is open, so the caller never waits for threads that have not been scheduled in time.
+// One loop at a time. `ticket` packs (generation << 32 | closed << 31 | workers entered): a worker joins by
+// incrementing it while the loop is open, so the caller never waits for threads that have not been scheduled in time.
 class Pool {
  public:
   // Runs the loop on `threads` threads, the caller included; false if another caller has the pool.
@@ -140,7 +140,8 @@ int cgroup_limit() {
   double quota = 0, period = 0;
   std::ifstream v2("/sys/fs/cgroup/cpu.max");
   if (!(v2 >> quota >> period)) {
-    std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+        period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
     if (!(quota_file >> quota) || !(period_file >> period)) return 0;
   }
   if (quota <= 0 || period <= 0) return 0;
@@ -159,7 +160,8 @@ Choice default_choice() {
   cpu_set_t set;
   int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : int(std::thread::hardware_concurrency());
   Choice choice{cpus > 0 ? cpus : 1, "CPUs this process may run on"};
-  if (const int limit = cgroup_limit(); limit > 0 && limit < choice.threads) choice = {limit, "control group CPU quota"};
+  if (const int limit = cgroup_limit(); limit > 0 && limit < choice.threads)
+    choice = {limit, "control group CPU quota"};
   return choice;
 }
 

@@ -13,12 +13,12 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import _C
 from .tensor import Tensor
 
-RawTensor = _C.Tensor
+RawTensor: TypeAlias = _C.Tensor
 
 
 class _GradMode(threading.local):
@@ -75,6 +75,7 @@ class Context:
         self.function: type[Function] = Function
         self.sequence = -1
         self.edges: list[Any] = []
+        self.outputs = 1
         self.output_hooks: dict[int, dict[int, Callable[[Any], Any]]] = {}
         self.released = False
         self._saved: tuple[RawTensor | None, ...] = ()
@@ -112,6 +113,7 @@ class Context:
         self.__dict__ = {
             "function": self.function,
             "sequence": self.sequence,
+            "outputs": self.outputs,
             "released": True,
             "needs_input_grad": self.needs_input_grad,
             "edges": [],
@@ -129,10 +131,12 @@ class Function:
 
     @staticmethod
     def forward(ctx: Context, *args: Any) -> Any:
+        """Computes the outputs; called with raw tensors."""
         raise TypeError("Function subclasses define forward")
 
     @staticmethod
     def backward(ctx: Context, *grad_outputs: Any) -> Any:
+        """Computes the gradients of the arguments; called with raw tensors."""
         raise TypeError("Function subclasses define backward")
 
     @classmethod
@@ -164,6 +168,7 @@ class Function:
             for arg, need in zip(args, needs, strict=True)
         ]
         if type(outputs) is tuple:
+            ctx.outputs = len(outputs)
             return tuple([_attach(Tensor(o), ctx, i) for i, o in enumerate(outputs)])
         return _attach(Tensor(outputs), ctx, 0)
 
@@ -286,8 +291,8 @@ def backward(
         retain_graph: keep what was saved, so that a second backward through the same ops works.
 
     Raises:
-        RuntimeError: a tensor does not require a gradient, is not a single number and has no cotangent, or its graph was
-            freed by an earlier backward.
+        RuntimeError: a tensor does not require a gradient, is not a single number and has no cotangent, or its graph
+            was freed by an earlier backward.
     """
     pending: dict[Context, _Pending] = {}
     queue: list[tuple[int, Context]] = []
@@ -315,7 +320,7 @@ def backward(
             arrived = pending.pop(node)
             if node.released:
                 raise RuntimeError(
-                    f"backward: {node.function.name()} has been differentiated already and its saved tensors were freed; "
+                    f"backward: {node.function.name()} has been differentiated already and its tensors were freed; "
                     f"pass retain_graph=True to the first backward, or compute the result again"
                 )
             for index, hooks in node.output_hooks.items():
@@ -323,8 +328,7 @@ def backward(
                     if index in arrived.grads:
                         arrived.grads[index] = _run_hook(hook, arrived.grads[index])
             grads = arrived.grads
-            # The gradient of output 0 comes first; trailing outputs that nobody used are padded with None.
-            incoming = [grads.get(i) for i in range(max(grads) + 1)] if grads else [None]
+            incoming: list[RawTensor | None] = [grads.get(i) for i in range(node.outputs)]
             shared.update(g.storage_ptr() for g in incoming if g is not None)
             results = node.function.backward(node, *incoming)
             edges = node.edges
@@ -369,7 +373,9 @@ def grad(
         for leaf, previous, slot in saved:
             leaf._grad, leaf._grad_slot = previous, slot
     if not allow_unused and any(result is None for result in results):
-        raise RuntimeError("grad: an input was not used to compute the outputs; pass allow_unused=True to get None for it")
+        raise RuntimeError(
+            "grad: an input was not used to compute the outputs; pass allow_unused=True to get None for it"
+        )
     return results
 
 

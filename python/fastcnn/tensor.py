@@ -134,7 +134,9 @@ class Tensor:
         if not requires_grad and self._node is not None:
             raise RuntimeError("requires_grad_: only leaves can stop requiring a gradient; use .detach()")
         if requires_grad and not self._data.dtype.is_floating_point:
-            raise RuntimeError(f"requires_grad_: only floating-point tensors have gradients, but this one is {self.dtype}")
+            raise RuntimeError(
+                f"requires_grad_: only floating-point tensors have gradients, but this one is {self.dtype}"
+            )
         self.requires_grad = requires_grad
         return self
 

@@ -49,7 +49,9 @@ class Array:
         values = values.astype(np.float32).astype(np.float64)  # exactly representable in both precisions
         if self.special and values.size:
             flat = values.reshape(-1)
-            flat[rng.choice(values.size, min(len(self.special), values.size), replace=False)] = self.special[: values.size]
+            flat[rng.choice(values.size, min(len(self.special), values.size), replace=False)] = self.special[
+                : values.size
+            ]
         return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, NamedTuple, Self
 
 from .. import _C
 from ..tensor import HookHandle, Tensor
@@ -125,6 +125,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the forward hooks and `forward`."""
         if self._forward_pre_hooks:
             for hook in tuple(self._forward_pre_hooks.values()):
                 replaced = hook(self, args)
@@ -146,7 +147,9 @@ class Module:
         """Calls `hook(module, args, output)` after `forward`; what it returns (unless None) replaces the output."""
         return self._add_hook(self._forward_hooks, hook)
 
-    def register_full_backward_hook(self, hook: Callable[[Module, tuple[Any, ...], tuple[Any, ...]], Any]) -> HookHandle:
+    def register_full_backward_hook(
+        self, hook: Callable[[Module, tuple[Any, ...], tuple[Any, ...]], Any]
+    ) -> HookHandle:
         """Calls `hook(module, (), (grad_output,))` when the gradient of the module's output is known.
 
         Unlike PyTorch the gradient of the input is not passed (an empty tuple stands in its place); to change it,
@@ -307,13 +310,7 @@ class Module:
                     tensor._grad = Tensor(convert(tensor._grad._data))
         return self
 
-    @overload
-    def to(self, device: _C.device | str, dtype: _C.dtype | None = None) -> Self: ...
-    @overload
-    def to(self, device: _C.dtype) -> Self: ...
-    @overload
-    def to(self, device: None = None, dtype: _C.dtype | None = None) -> Self: ...
-    def to(self, device: Any = None, dtype: _C.dtype | None = None) -> Self:
+    def to(self, device: _C.device | _C.dtype | str | None = None, dtype: _C.dtype | None = None) -> Self:
         """Moves parameters and buffers to a device and converts the floating-point ones to a dtype, in place.
 
         Raises:
@@ -398,7 +395,9 @@ class Module:
 
     def __repr__(self) -> str:
         lines = [
-            f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self._modules.items() if child is not None
+            f"({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in self._modules.items()
+            if child is not None
         ]
         extra = self.extra_repr()
         if not lines:

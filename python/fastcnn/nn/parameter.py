@@ -17,7 +17,9 @@ class Parameter(Tensor):
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
-            raise TypeError(f"Parameter: data is {type(data).__name__}, but a fastcnn Tensor is expected; use fastcnn.tensor()")
+            raise TypeError(
+                f"Parameter: data is {type(data).__name__}, but a fastcnn Tensor is expected; use fastcnn.tensor()"
+            )
         super().__init__(data._data)
         self.requires_grad_(requires_grad)
 
