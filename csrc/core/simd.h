@@ -51,6 +51,7 @@ FASTCNN_INLINE Mask operator>=(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b
 FASTCNN_INLINE Mask operator<(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 FASTCNN_INLINE Mask operator==(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 FASTCNN_INLINE Mask is_nan(Vec a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
+FASTCNN_INLINE Mask operator|(Mask a, Mask b) { return {__mmask16(a.m | b.m)}; }
 FASTCNN_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }  // m ? a : b
 FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }    // a * 2^n
 FASTCNN_INLINE float reduce_add(Vec a) {
@@ -62,6 +63,9 @@ FASTCNN_INLINE float reduce_add(Vec a) {
 }
 FASTCNN_INLINE Vec load_u8(const uint8_t* p) {  // 16 bytes -> 16 floats
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)))};
+}
+FASTCNN_INLINE void store_u8(uint8_t* p, Vec a) {  // whole numbers in [0, 255]
+  _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(a.v)));
 }
 
 #elif defined(__AVX2__)
@@ -99,6 +103,7 @@ FASTCNN_INLINE Mask operator>=(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _
 FASTCNN_INLINE Mask operator<(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
 FASTCNN_INLINE Mask operator==(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
 FASTCNN_INLINE Mask is_nan(Vec a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
+FASTCNN_INLINE Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.m, b.m)}; }
 FASTCNN_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.m)}; }  // m ? a : b
 FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) {  // a * 2^n in two steps, so that n in [-252, 254] is exact
   const __m256i i = _mm256_cvtps_epi32(n.v);
@@ -115,6 +120,11 @@ FASTCNN_INLINE float reduce_add(Vec a) {
 }
 FASTCNN_INLINE Vec load_u8(const uint8_t* p) {  // 8 bytes -> 8 floats
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)))};
+}
+FASTCNN_INLINE void store_u8(uint8_t* p, Vec a) {  // whole numbers in [0, 255]
+  const __m256i words = _mm256_cvttps_epi32(a.v);
+  const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storel_epi64((__m128i*)p, _mm_packus_epi16(halves, halves));
 }
 
 #else  // scalar: the x86-64 baseline
@@ -151,10 +161,12 @@ FASTCNN_INLINE Mask operator>=(Vec a, Vec b) { return {a.v >= b.v}; }
 FASTCNN_INLINE Mask operator<(Vec a, Vec b) { return {a.v < b.v}; }
 FASTCNN_INLINE Mask operator==(Vec a, Vec b) { return {a.v == b.v}; }
 FASTCNN_INLINE Mask is_nan(Vec a) { return {a.v != a.v}; }
+FASTCNN_INLINE Mask operator|(Mask a, Mask b) { return {a.m || b.m}; }
 FASTCNN_INLINE Vec select(Mask m, Vec a, Vec b) { return m.m ? a : b; }
 FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return {__builtin_ldexpf(a.v, int(n.v))}; }
 FASTCNN_INLINE float reduce_add(Vec a) { return a.v; }
 FASTCNN_INLINE Vec load_u8(const uint8_t* p) { return {float(*p)}; }
+FASTCNN_INLINE void store_u8(uint8_t* p, Vec a) { *p = uint8_t(a.v); }
 
 #endif
 

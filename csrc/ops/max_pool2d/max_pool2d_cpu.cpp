@@ -1,0 +1,257 @@
+#include "core/parallel.h"
+#include "core/simd.h"
+#include "ops/max_pool2d/max_pool2d.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+using simd::Vec;
+constexpr int64_t N = Vec::N;
+constexpr int kBlock = 4;  // vectors of channels handled together
+
+// Codes as vectors of floats (exact up to 2^24 taps) so that one blend serves values and codes.
+FASTCNN_INLINE void store_codes(uint8_t* p, Vec code) { simd::store_u8(p, code); }
+FASTCNN_INLINE Vec load_codes(const uint8_t* p) { return simd::load_u8(p); }
+FASTCNN_INLINE void store_codes(int64_t* p, Vec code) {
+  float lanes[N];
+  simd::store(lanes, code);
+  for (int64_t i = 0; i < N; ++i) p[i] = int64_t(lanes[i]);
+}
+FASTCNN_INLINE Vec load_codes(const int64_t* p) {
+  float lanes[N];
+  for (int64_t i = 0; i < N; ++i) lanes[i] = float(p[i]);
+  return simd::load(lanes);
+}
+template <class Code>
+FASTCNN_INLINE void store_codes_n(Code* p, Vec code, int64_t n) {
+  float lanes[N];
+  simd::store(lanes, code);
+  for (int64_t i = 0; i < n; ++i) p[i] = Code(lanes[i]);
+}
+template <class Code>
+FASTCNN_INLINE Vec load_codes_n(const Code* p, int64_t n) {
+  float lanes[N] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = float(p[i]);
+  return simd::load(lanes);
+}
+
+// A block of up to kBlock vectors of channels. Fewer than N channels in all are masked; otherwise the last vector is
+// moved back to end at channel C and overlaps its neighbour, which computes the same values twice.
+struct Channels {
+  int64_t first;  // channel of vector 0
+  int64_t last;   // offset of the last vector
+  int64_t n;      // lanes in use when masked
+};
+
+template <int V>
+FASTCNN_INLINE int64_t offset(const Channels& c, int v) {
+  return v == V - 1 ? c.last : v * N;
+}
+
+// One output row. input: image n; output, codes: row (n, oh).
+template <int V, bool kMasked, bool kCodes, class Code>
+static void forward_row(const float* input, float* output, Code* codes, const PoolWindows& p, int64_t oh,
+                        const Channels c) {
+  const int64_t C = p.C;
+  const int64_t row_step = p.h.step * p.w.in * C, col_step = p.w.step * C;
+  const int64_t taps_h = p.h.taps[oh];
+  const float* rows = input + p.h.begin[oh] * p.w.in * C + c.first;
+  for (int64_t ow = 0; ow < p.w.out; ++ow) {
+    const int64_t taps_w = p.w.taps[ow];
+    const float* x = rows + p.w.begin[ow] * C;
+    float* y = output + ow * C + c.first;
+    const float first_code = float(p.h.first_tap[oh] * p.w.kernel + p.w.first_tap[ow]);
+    Vec best[V], code[V];
+    const auto take = [&](const float* tap, float tap_code) {
+      const Vec number = simd::set1(tap_code);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const Vec value = kMasked ? simd::load_n(tap, c.n) : simd::load(tap + offset<V>(c, v));
+        const simd::Mask wins = (value > best[v]) | simd::is_nan(value);
+        best[v] = simd::select(wins, value, best[v]);
+        if (kCodes) code[v] = simd::select(wins, number, code[v]);
+      }
+    };
+    const bool none = taps_h == 0 || taps_w == 0;
+    const float start_code = !none ? first_code : sizeof(Code) == 1 ? float(kNoTap8) : float(kNoTap64);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      best[v] = none ? simd::set1(-__builtin_inff()) : kMasked ? simd::load_n(x, c.n) : simd::load(x + offset<V>(c, v));
+      code[v] = simd::set1(start_code);
+    }
+    if (taps_h == 2 && taps_w == 2) {
+      take(x + col_step, first_code + 1.0f);
+      take(x + row_step, first_code + float(p.w.kernel));
+      take(x + row_step + col_step, first_code + float(p.w.kernel + 1));
+    } else {
+      for (int64_t kh = 0; kh < taps_h; ++kh)
+        for (int64_t kw = kh == 0; kw < taps_w; ++kw)  // tap (0, 0) is the start
+          take(x + kh * row_step + kw * col_step, first_code + float(kh * p.w.kernel + kw));
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      if (kMasked) {
+        simd::store_n(y, best[v], c.n);
+        if (kCodes) store_codes_n(codes + ow * C, code[v], c.n);
+      } else {
+        simd::store(y + offset<V>(c, v), best[v]);
+        if (kCodes) store_codes(codes + ow * C + c.first + offset<V>(c, v), code[v]);
+      }
+    }
+  }
+}
+
+// One row h of grad_input: gathers from every window that covers a pixel the gradient it sends to its winner.
+// grad_output, codes: image n; grad_input: row (n, h).
+template <int V, bool kMasked, class Code>
+static void backward_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p, int64_t h,
+                         const Channels c) {
+  const int64_t C = p.C;
+  for (int64_t w = 0; w < p.w.in; ++w) {
+    Vec sum[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) sum[v] = simd::zero();
+    for (int64_t oh = p.h.cover_begin[h]; oh < p.h.cover_end[h]; ++oh) {
+      int64_t kh = h - p.h.begin[oh];
+      if (p.h.step != 1) {
+        if (kh < 0 || kh % p.h.step != 0) continue;
+        kh /= p.h.step;
+      }
+      kh += p.h.first_tap[oh];
+      for (int64_t ow = p.w.cover_begin[w]; ow < p.w.cover_end[w]; ++ow) {
+        int64_t kw = w - p.w.begin[ow];
+        if (p.w.step != 1) {
+          if (kw < 0 || kw % p.w.step != 0) continue;
+          kw /= p.w.step;
+        }
+        kw += p.w.first_tap[ow];
+        const Vec number = simd::set1(float(kh * p.w.kernel + kw));
+        const int64_t at = (oh * p.w.out + ow) * C + c.first;
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+          const int64_t o = at + offset<V>(c, v);
+          const Vec g = kMasked ? simd::load_n(grad_output + at, c.n) : simd::load(grad_output + o);
+          const Vec code = kMasked ? load_codes_n(codes + at, c.n) : load_codes(codes + o);
+          sum[v] = sum[v] + simd::select(code == number, g, simd::zero());
+        }
+      }
+    }
+    float* out = grad_input + w * C + c.first;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      if (kMasked)
+        simd::store_n(out, sum[v], c.n);
+      else
+        simd::store(out + offset<V>(c, v), sum[v]);
+    }
+  }
+}
+
+// Calls row.run<V, masked>(channels) for the blocks of channels.
+template <class Row>
+FASTCNN_INLINE void for_channel_blocks(int64_t C, const Row& row) {
+  if (C < N) {
+    row.template run<1, true>({0, 0, C});
+    return;
+  }
+  for (int64_t first = 0; first < C; first += kBlock * N) {
+    const int64_t rest = C - first;
+    const int64_t vectors = rest >= kBlock * N ? kBlock : (rest + N - 1) / N;
+    const int64_t last = rest >= kBlock * N ? (kBlock - 1) * N : rest - N;
+    const Channels c = {first, last, N};
+    switch (vectors) {
+      case 1:
+        row.template run<1, false>(c);
+        break;
+      case 2:
+        row.template run<2, false>(c);
+        break;
+      case 3:
+        row.template run<3, false>(c);
+        break;
+      default:
+        row.template run<4, false>(c);
+    }
+  }
+}
+
+template <bool kCodes, class Code>
+struct ForwardRow {
+  const float* input;
+  float* output;
+  Code* codes;
+  const PoolWindows& windows;
+  int64_t oh;
+  template <int V, bool kMasked>
+  void run(const Channels& c) const {
+    forward_row<V, kMasked, kCodes>(input, output, codes, windows, oh, c);
+  }
+};
+
+template <class Code>
+struct BackwardRow {
+  const float* grad_output;
+  const Code* codes;
+  float* grad_input;
+  const PoolWindows& windows;
+  int64_t h;
+  template <int V, bool kMasked>
+  void run(const Channels& c) const {
+    backward_row<V, kMasked>(grad_output, codes, grad_input, windows, h, c);
+  }
+};
+
+// Rows per chunk so that a chunk moves about 64k elements.
+static int64_t row_grain(int64_t elements_per_row) {
+  const int64_t rows = 65536 / (elements_per_row + 1);
+  return rows < 1 ? 1 : rows;
+}
+
+template <bool kCodes, class Code>
+static void forward(const float* input, float* output, Code* codes, const PoolWindows& p) {
+  const int64_t in_image = p.h.in * p.w.in * p.C, out_row = p.w.out * p.C;
+  parallel_ranges(p.N * p.h.out, row_grain(out_row * p.h.kernel * p.w.kernel), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t n = row / p.h.out, oh = row % p.h.out;
+      for_channel_blocks(p.C, ForwardRow<kCodes, Code>{input + n * in_image, output + row * out_row,
+                                                       kCodes ? codes + row * out_row : nullptr, p, oh});
+    }
+  });
+}
+
+template <class Code>
+static void backward(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p) {
+  const int64_t out_image = p.h.out * p.w.out * p.C, in_row = p.w.in * p.C;
+  parallel_ranges(p.N * p.h.in, row_grain(2 * in_row), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t n = row / p.h.in, h = row % p.h.in;
+      for_channel_blocks(p.C, BackwardRow<Code>{grad_output + n * out_image, codes + n * out_image,
+                                                grad_input + row * in_row, p, h});
+    }
+  });
+}
+
+}  // namespace
+
+// Channels are the vectors; chunks are runs of output rows over all images.
+void max_pool2d_forward(const float* input, float* output, void* codes, bool small_codes, const PoolWindows& windows) {
+  if (!codes)
+    forward<false>(input, output, static_cast<uint8_t*>(nullptr), windows);
+  else if (small_codes)
+    forward<true>(input, output, static_cast<uint8_t*>(codes), windows);
+  else
+    forward<true>(input, output, static_cast<int64_t*>(codes), windows);
+}
+
+// Chunks are runs of rows of grad_input: every element is written once, by one thread, in a fixed order.
+void max_pool2d_backward(const float* grad_output, const void* codes, bool small_codes, float* grad_input,
+                         const PoolWindows& windows) {
+  if (small_codes)
+    backward(grad_output, static_cast<const uint8_t*>(codes), grad_input, windows);
+  else
+    backward(grad_output, static_cast<const int64_t*>(codes), grad_input, windows);
+}
+
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn
