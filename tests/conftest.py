@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import walk
 
 import fastcnn as fc
 from fastcnn import _C
@@ -36,7 +37,7 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def fixed_state() -> Iterator[None]:
     """Every test starts from the same random state and leaves threads and gradient mode as they were."""
-    fc.manual_seed(0)
+    walk.manual_seed(0)
     threads = _C.num_threads()
     yield
     _C.fail_nth_allocation(0)
