@@ -1,0 +1,111 @@
+// C = A B where both operands are K-contiguous, as in x W^T of a linear layer: an element of C is the dot product of a
+// row of A and a row of B^T. Nothing is packed and the larger operand is read once, which is all that matters for few
+// rows (batch 1-64). A tile of TM x TN sums, each a vector of partial sums over k, stays in registers.
+#include "core/parallel.h"
+#include "core/simd.h"
+#include "ops/matmul/gemm.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+using simd::Vec;
+
+#if defined(__AVX512F__)
+constexpr int kTM = 4, kTN = 6;
+constexpr int64_t kMaxRows = 64;  // beyond it the packed path is faster
+#elif defined(__AVX2__)
+constexpr int kTM = 3, kTN = 4;
+constexpr int64_t kMaxRows = 24;
+#else
+constexpr int kTM = 2, kTN = 4;
+constexpr int64_t kMaxRows = 1;
+#endif
+constexpr int64_t kMaxColumns = 16;       // or up to this many columns
+constexpr int64_t kMinDepth = 64;         // shorter sums do not pay for adding up the lanes
+constexpr int64_t kChunkFlops = 4 << 20;  // least work of a chunk,
+constexpr int64_t kChunkReads = 1 << 17;  // or elements of the larger operand
+
+FASTCNN_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// c[i * ldc + j] = sum over k of a[i * lda + k] b[j * ldb + k]  (+ bias[j], relu), i < TM, j < TN.
+template <int TM, int TN>
+void dot_kernel(int64_t K, const float* __restrict a, int64_t lda, const float* __restrict b, int64_t ldb,
+                const float* __restrict bias, bool relu, float* __restrict c, int64_t ldc) {
+  Vec acc[TM][TN];
+#pragma GCC unroll 16
+  for (int i = 0; i < TM; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < TN; ++j) acc[i][j] = simd::zero();
+  const auto step = [&](int64_t k, int64_t n) __attribute__((always_inline)) {
+    Vec bv[TN];
+#pragma GCC unroll 16
+    for (int j = 0; j < TN; ++j)
+      bv[j] = n == Vec::N ? simd::load(b + j * ldb + k) : simd::load_n(b + j * ldb + k, n);
+#pragma GCC unroll 16
+    for (int i = 0; i < TM; ++i) {
+      const Vec av = n == Vec::N ? simd::load(a + i * lda + k) : simd::load_n(a + i * lda + k, n);
+#pragma GCC unroll 16
+      for (int j = 0; j < TN; ++j) acc[i][j] = simd::fma(av, bv[j], acc[i][j]);
+    }
+  };
+  int64_t k = 0;
+  for (; k + Vec::N <= K; k += Vec::N) step(k, Vec::N);
+  if (k < K) step(k, K - k);
+#pragma GCC unroll 16
+  for (int i = 0; i < TM; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < TN; ++j) {
+      float value = simd::reduce_add(acc[i][j]);
+      if (bias) value += bias[j];
+      if (relu) value = value <= 0.0f ? 0.0f : value;  // keeps NaN
+      c[i * ldc + j] = value;
+    }
+}
+
+using DotKernel = void (*)(int64_t, const float*, int64_t, const float*, int64_t, const float*, bool, float*, int64_t);
+#if defined(__AVX512F__)
+constexpr DotKernel kDots[kTM][kTN] = {
+    {dot_kernel<1, 1>, dot_kernel<1, 2>, dot_kernel<1, 3>, dot_kernel<1, 4>, dot_kernel<1, 5>, dot_kernel<1, 6>},
+    {dot_kernel<2, 1>, dot_kernel<2, 2>, dot_kernel<2, 3>, dot_kernel<2, 4>, dot_kernel<2, 5>, dot_kernel<2, 6>},
+    {dot_kernel<3, 1>, dot_kernel<3, 2>, dot_kernel<3, 3>, dot_kernel<3, 4>, dot_kernel<3, 5>, dot_kernel<3, 6>},
+    {dot_kernel<4, 1>, dot_kernel<4, 2>, dot_kernel<4, 3>, dot_kernel<4, 4>, dot_kernel<4, 5>, dot_kernel<4, 6>}};
+#elif defined(__AVX2__)
+constexpr DotKernel kDots[kTM][kTN] = {
+    {dot_kernel<1, 1>, dot_kernel<1, 2>, dot_kernel<1, 3>, dot_kernel<1, 4>},
+    {dot_kernel<2, 1>, dot_kernel<2, 2>, dot_kernel<2, 3>, dot_kernel<2, 4>},
+    {dot_kernel<3, 1>, dot_kernel<3, 2>, dot_kernel<3, 3>, dot_kernel<3, 4>}};
+#else
+constexpr DotKernel kDots[kTM][kTN] = {
+    {dot_kernel<1, 1>, dot_kernel<1, 2>, dot_kernel<1, 3>, dot_kernel<1, 4>},
+    {dot_kernel<2, 1>, dot_kernel<2, 2>, dot_kernel<2, 3>, dot_kernel<2, 4>}};
+#endif
+
+}  // namespace
+
+bool gemm_dot_suits(const Gemm& g) {
+  return g.batch == 1 && g.a_col == 1 && g.b_row == 1 && g.K >= kMinDepth && (g.M <= kMaxRows || g.N <= kMaxColumns);
+}
+
+void gemm_dot(const Gemm& g) {
+  const int64_t row_tiles = ceil_div(g.M, kTM), column_tiles = ceil_div(g.N, kTN);
+  const auto tile = [&](int64_t r, int64_t q) {  // tiles of nearly equal size
+    const int64_t i = g.M * r / row_tiles, i_end = g.M * (r + 1) / row_tiles;
+    const int64_t j = g.N * q / column_tiles, j_end = g.N * (q + 1) / column_tiles;
+    kDots[i_end - i - 1][j_end - j - 1](g.K, g.a + i * g.a_row, g.a_row, g.b + j * g.b_col, g.b_col,
+                                        g.bias ? g.bias + j : nullptr, g.relu, g.c + i * g.ldc + j, g.ldc);
+  };
+  // The larger operand is walked in the outer loop, and cut into chunks.
+  const bool by_columns = g.N >= g.M;
+  const int64_t outer = by_columns ? column_tiles : row_tiles, inner = by_columns ? row_tiles : column_tiles;
+  const int64_t reads = g.K * (by_columns ? kTN : kTM);  // per outer tile
+  const int64_t grain = min64(kChunkFlops / (2 * reads * (by_columns ? g.M : g.N)), kChunkReads / reads);
+  parallel_ranges(outer, grain < 1 ? 1 : grain, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o)
+      for (int64_t i = 0; i < inner; ++i) by_columns ? tile(i, o) : tile(o, i);
+  });
+}
+
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn
