@@ -1,0 +1,24 @@
+"""Data sets in memory or read by threads, and batches of them."""
+
+from .arrays import DATASETS, load_dataset, load_npz
+from .cifar import load_cifar10
+from .dataset import Dataset, Splits
+from .idx import read_idx
+from .loader import DataLoader, default_collate, sample_generator
+from .mnist import load_fashion_mnist, load_mnist, load_mnist5k
+
+__all__ = [
+    "DATASETS",
+    "DataLoader",
+    "Dataset",
+    "Splits",
+    "default_collate",
+    "load_cifar10",
+    "load_dataset",
+    "load_fashion_mnist",
+    "load_mnist",
+    "load_mnist5k",
+    "load_npz",
+    "read_idx",
+    "sample_generator",
+]
