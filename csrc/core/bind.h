@@ -1,4 +1,5 @@
-// Everything a bind_<op> function needs: pybind11 and casters for Shape and optional tensors (None <-> undefined).
+// Everything a bind_<op> function needs: pybind11 and casters for Shape, Layout and optional tensors (None <->
+// undefined).
 #pragma once
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -42,6 +43,23 @@ struct type_caster<fastcnn::Shape> {
     PyObject* result = PyTuple_New(shape.rank());
     for (int i = 0; i < shape.rank(); ++i) PyTuple_SET_ITEM(result, i, PyLong_FromLongLong(shape[i]));
     return result;
+  }
+};
+
+// "row_major" | "channels_last" <-> fastcnn::Layout.
+template <>
+struct type_caster<fastcnn::Layout> {
+  PYBIND11_TYPE_CASTER(fastcnn::Layout, const_name("str"));
+  bool load(handle source, bool) {
+    if (!PyUnicode_Check(source.ptr())) return false;
+    const std::string text = source.cast<std::string>();
+    fastcnn::check(text == "row_major" || text == "channels_last", "layout is '", text,
+                   "', but 'row_major' or 'channels_last' is expected");
+    value = text == "row_major" ? fastcnn::Layout::row_major : fastcnn::Layout::channels_last;
+    return true;
+  }
+  static handle cast(fastcnn::Layout layout, return_value_policy, handle) {
+    return PyUnicode_FromString(layout == fastcnn::Layout::row_major ? "row_major" : "channels_last");
   }
 };
 

@@ -24,12 +24,6 @@ Device parse_device(const std::string& text) {
   fail("device is '", text, "', but 'cpu', 'cuda' or 'cuda:N' is expected");
 }
 
-Layout parse_layout(const std::string& text) {
-  if (text == "row_major") return Layout::row_major;
-  check(text == "channels_last", "layout is '", text, "', but 'row_major' or 'channels_last' is expected");
-  return Layout::channels_last;
-}
-
 py::dtype numpy_dtype(DType dtype) {
   switch (dtype) {
     case DType::float32:
@@ -61,10 +55,9 @@ py::array to_numpy(const Tensor& tensor) {
   return py::array(numpy_dtype(tensor.dtype()), std::move(shape), std::move(strides), tensor.raw(), base);
 }
 
-Tensor bound_empty(const Shape& shape, DType dtype, const std::optional<Device>& device,
-                   const std::optional<std::string>& layout) {
+Tensor bound_empty(const Shape& shape, DType dtype, const std::optional<Device>& device, std::optional<Layout> layout) {
   const Device where = device.value_or(Device{});
-  return empty(shape, dtype, where, layout ? parse_layout(*layout) : default_layout(shape.rank()));
+  return empty(shape, dtype, where, layout.value_or(default_layout(shape.rank())));
 }
 
 void bind_types(py::module_& m) {
@@ -103,8 +96,7 @@ void bind_tensor(py::module_& m) {
           "strides", [](const Tensor& t) { return t.strides(); }, "In elements, logical order.")
       .def_property_readonly("dtype", &Tensor::dtype)
       .def_property_readonly("device", &Tensor::device)
-      .def_property_readonly(
-          "layout", [](const Tensor& t) { return t.layout() == Layout::channels_last ? "channels_last" : "row_major"; })
+      .def_property_readonly("layout", &Tensor::layout)
       .def_property_readonly("ndim", &Tensor::rank)
       .def_property_readonly("version", &Tensor::version)
       .def("numel", &Tensor::numel)
@@ -113,14 +105,11 @@ void bind_tensor(py::module_& m) {
       .def("storage_ptr", [](const Tensor& t) { return reinterpret_cast<uintptr_t>(t.storage()->data()); })
       .def("batch_slice", &Tensor::batch_slice, py::arg("begin"), py::arg("end"))
       .def(
-          "view_as",
-          [](const Tensor& t, const Shape& s, const std::string& layout) { return t.view_as(s, parse_layout(layout)); },
+          "view_as", [](const Tensor& t, const Shape& s, Layout layout) { return t.view_as(s, layout); },
           py::arg("shape"), py::arg("layout"))
       .def(
           "view_at",
-          [](const Tensor& t, int64_t offset, const Shape& s, const std::string& layout) {
-            return t.view_at(offset, s, parse_layout(layout));
-          },
+          [](const Tensor& t, int64_t offset, const Shape& s, Layout layout) { return t.view_at(offset, s, layout); },
           py::arg("element_offset"), py::arg("shape"), py::arg("layout"))
       .def("numpy", &to_numpy, "Zero-copy strided view in logical order.");
 
@@ -128,8 +117,7 @@ void bind_tensor(py::module_& m) {
         py::arg("layout") = py::none());
   m.def(
       "zeros",
-      [](const Shape& shape, DType dtype, const std::optional<Device>& device,
-         const std::optional<std::string>& layout) {
+      [](const Shape& shape, DType dtype, const std::optional<Device>& device, std::optional<Layout> layout) {
         Tensor t = bound_empty(shape, dtype, device, layout);
         zero_(t);
         return t;
@@ -137,9 +125,6 @@ void bind_tensor(py::module_& m) {
       py::arg("shape"), py::arg("dtype"), py::arg("device") = py::none(), py::arg("layout") = py::none(),
       release_gil());
   m.def("empty_like", &empty_like, py::arg("other"));
-  m.def(
-      "to_layout", [](const Tensor& t, const std::string& layout) { return to_layout(t, parse_layout(layout)); },
-      py::arg("tensor"), py::arg("layout"), release_gil());
   m.def("accumulate_", &accumulate_, py::arg("destination"), py::arg("source"), release_gil());
   m.def("zero_", &zero_, py::arg("tensor"), release_gil());
   m.def("copy_", &copy_, py::arg("destination"), py::arg("source"), release_gil());

@@ -170,21 +170,6 @@ void copy_(const Tensor& destination, const Tensor& source) {
 
 namespace {
 
-// (N, C, S) <-> (N, S, C): what separates the two layouts of a tensor of rank >= 3, S being the product of the rest.
-template <class Word>
-void transpose_channels(const Tensor& from, const Tensor& to) {
-  const int64_t batch = from.size(0), channels = from.size(1), inner = from.numel() / (batch * channels);
-  const bool to_last = to.layout() == Layout::channels_last;
-  const int64_t rows = to_last ? channels : inner, columns = to_last ? inner : channels;  // of the source
-  const Word* const source = static_cast<const Word*>(from.raw());
-  Word* const destination = static_cast<Word*>(to.raw());
-  parallel_for(batch, [&](int64_t n) {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < columns; ++c)
-        destination[(n * columns + c) * rows + r] = source[(n * rows + r) * columns + c];
-  });
-}
-
 constexpr int64_t kAccumulateGrain = int64_t(1) << 16;
 
 template <class Float>
@@ -197,26 +182,6 @@ void accumulate(const Tensor& destination, const Tensor& source) {
 }
 
 }  // namespace
-
-Tensor to_layout(const Tensor& tensor, Layout layout) {
-  if (tensor.rank() < 3 || tensor.layout() == layout) return tensor;
-  if (tensor.numel() == 0 || tensor.size(1) == 1 || tensor.numel() == tensor.size(0) * tensor.size(1))
-    return tensor.view_as(tensor.shape(), layout);
-  const Tensor result = empty(tensor.shape(), tensor.dtype(), tensor.device(), layout);
-  current_stream(tensor.device()).run("to_layout", [tensor, result] {
-    switch (size_of(tensor.dtype())) {
-      case 8:
-        return transpose_channels<uint64_t>(tensor, result);
-      case 4:
-        return transpose_channels<uint32_t>(tensor, result);
-      case 2:
-        return transpose_channels<uint16_t>(tensor, result);
-      default:
-        return transpose_channels<uint8_t>(tensor, result);
-    }
-  });
-  return result;
-}
 
 void accumulate_(const Tensor& destination, const Tensor& source) {
   check(destination.shape() == source.shape(), "accumulate_: destination is ", destination.shape(), ", but source is ",

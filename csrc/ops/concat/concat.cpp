@@ -24,8 +24,7 @@ Tensor concat_forward(const std::vector<Tensor>& inputs, int64_t requested_dim) 
   const int dim = normalize_dim("cat", requested_dim, inputs[0].rank());
   for (const Tensor& input : inputs) check_same("cat", "tensor 0", inputs[0], "another tensor", input);
   const Shape shape = concat_shape(inputs, dim);
-  const Tensor output =
-      empty(shape, inputs[0].dtype(), inputs[0].device(), layout_like(inputs[0], inputs[0].rank()));
+  const Tensor output = empty(shape, inputs[0].dtype(), inputs[0].device(), layout_like(inputs[0], inputs[0].rank()));
   Window window = whole(output);
   for (const Tensor& input : inputs) {
     window.size = input.shape();

@@ -1,5 +1,6 @@
 #include "ops/copy_strided/copy_strided.h"
 
+#include "core/bind.h"
 #include "core/stream.h"
 #include "ops/copy_strided/strided.h"
 
@@ -30,7 +31,8 @@ PlanOffsets simplify(StridedCopy& plan) {
     ++rank;
   }
   for (int d = 1; d < rank; ++d)
-    for (int e = d; e > 0 && plan.destination_stride[e - 1] < plan.destination_stride[e]; --e) swap_dims(plan, e - 1, e);
+    for (int e = d; e > 0 && plan.destination_stride[e - 1] < plan.destination_stride[e]; --e)
+      swap_dims(plan, e - 1, e);
   int merged = 0;
   for (int d = 1; d < rank; ++d) {
     const bool adjacent = plan.destination_stride[merged] == plan.destination_stride[d] * plan.size[d] &&
@@ -92,6 +94,12 @@ Layout layout_like(const Tensor& input, int rank) {
   return default_layout(rank);
 }
 
+// Declared in core/tensor.h: core offers the conversion, this op does the work.
+Tensor to_layout(const Tensor& tensor, Layout layout) {
+  if (tensor.rank() < 3 || tensor.layout() == layout) return tensor;
+  return dense("to_layout", whole(tensor), layout);
+}
+
 bool is_dense(const Shape& shape, const Shape& strides, Layout layout) {
   if (shape.numel() == 0) return true;
   const Shape expected = dense_strides(shape, layout);
@@ -129,6 +137,11 @@ bool reshape_strides(const Shape& size, const Shape& stride, const Shape& shape,
   }
   while (d >= 0) result[d--] = 1;
   return true;
+}
+
+void bind_copy_strided(py::module_& m) {
+  m.def("to_layout", &to_layout, py::arg("tensor"), py::arg("layout"), release_gil(),
+        "The same values stored 'row_major' or 'channels_last'; the tensor itself where that changes nothing.");
 }
 
 }  // namespace fastcnn

@@ -14,9 +14,9 @@ namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
 
-constexpr int64_t kGrain = 32768;        // elements per chunk
-constexpr int64_t kTile = 16;            // rows and columns of a transpose tile
-constexpr int64_t kTileColumns = 4096;   // columns of one transpose unit
+constexpr int64_t kGrain = 32768;       // elements per chunk
+constexpr int64_t kTile = 16;           // rows and columns of a transpose tile
+constexpr int64_t kTileColumns = 4096;  // columns of one transpose unit
 
 static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 

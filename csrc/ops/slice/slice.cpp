@@ -23,7 +23,8 @@ Window slice_window(const char* op, const Tensor& input, const SliceSpec& spec) 
   }
   for (size_t d = 0; d < rank; ++d) {
     const int64_t n = spec.size[d];
-    check(n >= 0 && (n == 1 || (kept >> d & 1u)), op, ": dimension ", d, " is dropped, but its window has ", n, " rows");
+    check(n >= 0 && (n == 1 || (kept >> d & 1u)), op, ": dimension ", d, " is dropped, but its window has ", n,
+          " rows");
     if (n == 0) continue;
     const int64_t last = checked_add(spec.start[d], checked_mul(n - 1, spec.step[d]));
     for (const int64_t position : {spec.start[d], last})
