@@ -148,6 +148,67 @@ static void backward_row(const float* grad_output, const Code* codes, float* gra
   }
 }
 
+// The rows of grad_input that belong to output row oh when no two windows overlap: every gradient is read once and
+// spread over its window. Input between the windows belongs to the window after it, or the last one.
+// grad_output, codes: row (n, oh); grad_input: image n.
+template <int V, bool kMasked, class Code>
+static void backward_disjoint_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p,
+                                  int64_t oh, const Channels c) {
+  const int64_t C = p.C;
+  const auto put = [&](int64_t h, int64_t w, const Vec* values) {
+    float* out = grad_input + (h * p.w.in + w) * C + c.first;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      if (kMasked)
+        simd::store_n(out, values[v], c.n);
+      else
+        simd::store(out + offset<V>(c, v), values[v]);
+    }
+  };
+  Vec zeros[V];
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) zeros[v] = simd::zero();
+  const int64_t h0 = p.h.begin[oh], h1 = h0 + p.h.taps[oh];
+  const int64_t first_h = oh == 0 ? 0 : p.h.begin[oh - 1] + p.h.taps[oh - 1];
+  const int64_t end_h = oh == p.h.out - 1 ? p.h.in : h1;
+  for (int64_t h = first_h; h < end_h; ++h)
+    if (h < h0 || h >= h1)
+      for (int64_t w = 0; w < p.w.in; ++w) put(h, w, zeros);
+  int64_t w = 0;
+  for (int64_t ow = 0; ow < p.w.out; ++ow) {
+    for (; w < p.w.begin[ow]; ++w)
+      for (int64_t h = h0; h < h1; ++h) put(h, w, zeros);
+    Vec g[V], code[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const int64_t at = ow * C + c.first + (kMasked ? 0 : offset<V>(c, v));
+      g[v] = kMasked ? simd::load_n(grad_output + at, c.n) : simd::load(grad_output + at);
+      code[v] = kMasked ? load_codes_n(codes + at, c.n) : load_codes(codes + at);
+    }
+    const int64_t first_code = p.h.first_tap[oh] * p.w.kernel + p.w.first_tap[ow];
+    const int64_t taps_w = p.w.taps[ow];
+    for (int64_t kh = 0; kh < h1 - h0; ++kh)
+      for (int64_t kw = 0; kw < taps_w; ++kw) {
+        const Vec number = simd::set1(float(first_code + kh * p.w.kernel + kw));
+        Vec values[V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) values[v] = simd::select(code[v] == number, g[v], zeros[v]);
+        put(h0 + kh, w + kw, values);
+      }
+    w += taps_w;
+  }
+  for (; w < p.w.in; ++w)
+    for (int64_t h = h0; h < h1; ++h) put(h, w, zeros);
+}
+
+// Whether no two windows overlap and the taps of each are neighbours.
+static bool disjoint(const PoolAxis& axis) {
+  if (axis.out == 0 || axis.step != 1) return false;
+  for (int64_t o = 1; o < axis.out; ++o)
+    if (axis.begin[o] < axis.begin[o - 1] + axis.taps[o - 1]) return false;
+  return true;
+}
+
 // Calls row.run<V, masked>(channels) for the blocks of channels.
 template <class Row>
 FASTCNN_INLINE void for_channel_blocks(int64_t C, const Row& row) {
@@ -202,6 +263,19 @@ struct BackwardRow {
   }
 };
 
+template <class Code>
+struct BackwardDisjointRow {
+  const float* grad_output;
+  const Code* codes;
+  float* grad_input;
+  const PoolWindows& windows;
+  int64_t oh;
+  template <int V, bool kMasked>
+  void run(const Channels& c) const {
+    backward_disjoint_row<V, kMasked>(grad_output, codes, grad_input, windows, oh, c);
+  }
+};
+
 // Rows per chunk so that a chunk moves about 64k elements.
 static int64_t row_grain(int64_t elements_per_row) {
   const int64_t rows = 65536 / (elements_per_row + 1);
@@ -222,7 +296,17 @@ static void forward(const float* input, float* output, Code* codes, const PoolWi
 
 template <class Code>
 static void backward(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p) {
-  const int64_t out_image = p.h.out * p.w.out * p.C, in_row = p.w.in * p.C;
+  const int64_t out_row = p.w.out * p.C, out_image = p.h.out * out_row, in_row = p.w.in * p.C;
+  if (disjoint(p.h) && disjoint(p.w)) {
+    parallel_ranges(p.N * p.h.out, row_grain(p.h.in / p.h.out * in_row), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t n = row / p.h.out, oh = row % p.h.out;
+        for_channel_blocks(p.C, BackwardDisjointRow<Code>{grad_output + row * out_row, codes + row * out_row,
+                                                          grad_input + n * p.h.in * in_row, p, oh});
+      }
+    });
+    return;
+  }
   parallel_ranges(p.N * p.h.in, row_grain(2 * in_row), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t n = row / p.h.in, h = row % p.h.in;
@@ -244,7 +328,7 @@ void max_pool2d_forward(const float* input, float* output, void* codes, bool sma
     forward<true>(input, output, static_cast<int64_t*>(codes), windows);
 }
 
-// Chunks are runs of rows of grad_input: every element is written once, by one thread, in a fixed order.
+// Chunks are runs of rows: every element of grad_input is written once, by one thread, in a fixed order.
 void max_pool2d_backward(const float* grad_output, const void* codes, bool small_codes, float* grad_input,
                          const PoolWindows& windows) {
   if (small_codes)

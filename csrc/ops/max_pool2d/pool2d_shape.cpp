@@ -13,8 +13,8 @@ Shape pair(const char* op, const char* argument, const Shape& value) {
   return value.rank() == 2 ? value : Shape{value[0], value[0]};
 }
 
-// Output size along one axis. In ceil mode a last window that would start beyond the input and its left padding (so
-// that it could see right padding only) is dropped.
+// Output size along one axis. In ceil mode the last window may reach beyond the padded input, but one that would start
+// beyond the input and its left padding (and see right padding only) is dropped.
 int64_t output_size(const char* op, const char* axis, const Shape& input, int64_t in, int64_t kernel, int64_t stride,
                     int64_t padding, int64_t dilation, bool ceil_mode) {
   check(kernel > 0, op, ": kernel_size is ", kernel, " along ", axis, ", but must be positive");
@@ -26,10 +26,10 @@ int64_t output_size(const char* op, const char* axis, const Shape& input, int64_
   check(in > 0, op, ": input ", input, " is empty along ", axis, "; only the batch size may be 0");
   const int64_t reach = checked_add(checked_mul(dilation, kernel - 1), 1);
   const int64_t slack = checked_add(in, 2 * padding) - reach;
-  check(slack >= 0, op, ": kernel_size ", kernel, " (dilation ", dilation, ") covers ", reach, " along ", axis,
+  check(slack >= 0 || (ceil_mode && slack > -stride), op, ": kernel_size ", kernel, " (dilation ", dilation, ") covers ", reach, " along ", axis,
         ", but the padded input has ", in + 2 * padding, " (input ", input, ", padding ", padding, ")");
   if (!ceil_mode) return slack / stride + 1;
-  const int64_t out = slack / stride + (slack % stride != 0) + 1;
+  const int64_t out = ceil_div(slack, stride) + 1;
   return checked_mul(out - 1, stride) >= in + padding ? out - 1 : out;
 }
 
@@ -99,11 +99,16 @@ Pool2dShape pool2d_shape(const char* op, const Shape& input, const Shape& kernel
   return shape;
 }
 
-void check_pool_input(const char* op, const char* argument, const Tensor& tensor) {
-  check_float(op, argument, tensor);
-  check(tensor.rank() == 4, op, ": ", argument, " has shape ", tensor.shape(), ", but expected (N, C, H, W)");
-  check(tensor.layout() == Layout::channels_last, op, ": ", argument,
-        " is stored row-major, but expected channels-last; did you mean to_layout(", argument, ", 'channels_last')?");
+Tensor pool_input(const char* op, const Tensor& input) {
+  check_float(op, "input", input);
+  check(input.rank() == 4, op, ": input has shape ", input.shape(), ", but expected (N, C, H, W)");
+  return to_layout(input, Layout::channels_last);
+}
+
+Tensor pool_grad_output(const char* op, const Tensor& grad_output, const Shape& expected) {
+  check_float(op, "grad_output", grad_output);
+  check(grad_output.shape() == expected, op, ": grad_output has shape ", grad_output.shape(), ", but expected ", expected);
+  return to_layout(grad_output, Layout::channels_last);
 }
 
 PoolTables sliding_windows(const Pool2dShape& s, bool include_padding) {

@@ -10,8 +10,11 @@ namespace fastcnn {
 Pool2dShape pool2d_shape(const char* op, const Shape& input, const Shape& kernel_size, const Shape& stride,
                          const Shape& padding, const Shape& dilation, bool ceil_mode);
 
-// Checks what every pool asks of its input: float32 or float64, (N, C, H, W), channels-last.
-void check_pool_input(const char* op, const char* argument, const Tensor& tensor);
+// Checks what every pool asks of its input, float32 or float64 of shape (N, C, H, W); returns it stored channels-last.
+Tensor pool_input(const char* op, const Tensor& input);
+
+// Checks a gradient against the output it belongs to; returns it stored channels-last.
+Tensor pool_grad_output(const char* op, const Tensor& grad_output, const Shape& expected);
 
 // PoolWindows plus the memory behind its tables.
 struct PoolTables {

@@ -1,0 +1,24 @@
+// avg_pool2d: output[n, c, oh, ow] = sum of the inputs in the window / divisor.
+//
+// The divisor is `divisor_override` if that is not 0, else the number of taps inside the input, or inside the input and
+// its padding (count_include_pad). Shapes: input and grad_input (N, C, H, W), output and grad_output
+// (N, C, H_out, W_out), all channels-last.
+#pragma once
+#include "core/isa.h"
+#include "ops/max_pool2d/pool_windows.h"
+
+namespace fastcnn {
+
+// Any windows, adaptive ones included; the divisors are the extents of the windows unless `divisor_override`.
+FASTCNN_DECLARE_CPU(void, avg_pool2d_forward, const float* input, float* output, int64_t divisor_override,
+                    const PoolWindows& windows)
+// Writes every element of grad_input.
+FASTCNN_DECLARE_CPU(void, avg_pool2d_backward, const float* grad_output, float* grad_input, int64_t divisor_override,
+                    const PoolWindows& windows)
+
+void avg_pool2d_forward_reference(const double* input, double* output, bool count_include_pad,
+                                  int64_t divisor_override, const Pool2dShape& shape);
+void avg_pool2d_backward_reference(const double* grad_output, double* grad_input, bool count_include_pad,
+                                   int64_t divisor_override, const Pool2dShape& shape);
+
+}  // namespace fastcnn
