@@ -1,9 +1,71 @@
-# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+# Two commands set everything up on a fresh machine: `make demo` and `make test`. `make help` lists the others.
 PYTHON ?= python3
+JOBS ?= $(shell nproc)
+# The optional second oracle of the tests. The CPU wheels live at https://download.pytorch.org/whl/cpu:
+#   make test TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
+TORCH ?= torch==2.13.0+cpu
+# Interpreter with tools/requirements-dev.txt: $(PYTHON) if it has them, else a virtual environment made for them.
+DEV_PYTHON ?= $(if $(shell $(PYTHON) -c 'import pybind11, pytest' 2>/dev/null && echo yes),$(PYTHON),.venv-dev/bin/python)
+
+CXX_FILES = $(shell git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh')
+CMAKE = PATH="$$(dirname $$(command -v $(DEV_PYTHON))):$$PATH" cmake -S . -G Ninja \
+  -DPython_EXECUTABLE="$$($(DEV_PYTHON) -c 'import sys; print(sys.executable)')" \
+  -Dpybind11_DIR="$$($(DEV_PYTHON) -m pybind11 --cmakedir)"
+BUILD = PATH="$$(dirname $$(command -v $(DEV_PYTHON))):$$PATH" cmake --build
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | column -t -s '|'
+
+.PHONY: demo
+demo:  ## fresh virtual environment, install, train LeNet-5 on real digits (offline after the install)
+	tools/make_venv .venv-demo $(PYTHON)
+	.venv-demo/bin/python -m pip install ".[demo]"
+	.venv-demo/bin/fastcnn train
+
+.PHONY: test
+test:  ## fresh virtual environment, install with the test extra, run the tests against the installed package
+	tools/make_venv .venv-test $(PYTHON)
+	.venv-test/bin/python -m pip install ".[test]"
+	@.venv-test/bin/python -m pip install $(TORCH) || { echo; echo \
+	  "note: could not install '$(TORCH)': the tests against PyTorch will be skipped (see TORCH in the Makefile)"; echo; }
+	.venv-test/bin/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
 
 .PHONY: dev
-dev:  ## build the extension into python/fastcnn for work on this checkout
-	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$$($(PYTHON) -c 'import sys; print(sys.executable)') \
-	  -Dpybind11_DIR=$$($(PYTHON) -m pybind11 --cmakedir)
-	cmake --build build/dev -j 2
+dev: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## build the extension into python/fastcnn for work on this checkout
+	$(CMAKE) -B build/dev -DCMAKE_BUILD_TYPE=Release
+	$(BUILD) build/dev -j $(JOBS)
 	cp build/dev/csrc/_C*.so python/fastcnn/
+
+.PHONY: lint
+lint: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## ruff, mypy --strict and clang-format; changes nothing
+	$(DEV_PYTHON) -m ruff check .
+	$(DEV_PYTHON) -m ruff format --check .
+	$(DEV_PYTHON) -m mypy
+	PATH="$$(dirname $$(command -v $(DEV_PYTHON))):$$PATH" clang-format --dry-run -Werror $(CXX_FILES)
+
+.PHONY: format
+format: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## apply ruff's and clang-format's formatting
+	$(DEV_PYTHON) -m ruff check --fix .
+	$(DEV_PYTHON) -m ruff format .
+	PATH="$$(dirname $$(command -v $(DEV_PYTHON))):$$PATH" clang-format -i $(CXX_FILES)
+
+.PHONY: stubs
+stubs: dev  ## regenerate python/fastcnn/_C.pyi (the tests compare it with the built module)
+	PYTHONPATH=python $(DEV_PYTHON) tools/stubs.py
+
+.PHONY: sanitize
+sanitize: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## AddressSanitizer + UBSan build, and the fast tests on it
+	$(CMAKE) -B build/sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFASTCNN_SANITIZE=ON
+	$(BUILD) build/sanitize -j $(JOBS)
+	rm -rf build/sanitize/python && mkdir -p build/sanitize/python
+	cp -r python/fastcnn build/sanitize/python/ && rm -f build/sanitize/python/fastcnn/_C*.so
+	cp build/sanitize/csrc/_C*.so build/sanitize/python/fastcnn/
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 FASTCNN_SANITIZED=1 \
+	  PYTHONPATH=build/sanitize/python $(DEV_PYTHON) -m pytest -m "not slow" $(PYTEST_ARGS)
+
+.venv-dev/bin/python: tools/requirements-dev.txt
+	tools/make_venv .venv-dev $(PYTHON)
+	.venv-dev/bin/python -m pip install -r tools/requirements-dev.txt
+	touch $@

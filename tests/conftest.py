@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests import walk
 
 import fastcnn as fc
 from fastcnn import _C
+from tests import walk
 
 ISAS = ("scalar", "avx2", "avx512")
 SUPPORTED_ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests import walk
-from tests.cases import Array, Case, ErrorCase, Op, tolerance
 
 import fastcnn as fc
 from fastcnn import _C
 from fastcnn.autograd import Function
+from tests import walk
+from tests.cases import Array, Case, ErrorCase, Op, tolerance
 
 # scale(x, w) = x * w over equal shapes, computed with NumPy on the raw tensors; `plant` names the error to make.
 
@@ -65,7 +65,9 @@ class _Scale(Function):
 
 CASE = Case("n5-c3", {"x": Array((5, 3)), "w": Array((5, 3))})
 NAN_CASE = Case("nan", {"x": Array((5, 3), special=(float("nan"), float("inf"))), "w": Array((5, 3))}, grad=False)
-ERROR = ErrorCase("shape", {"x": Array((5, 3)), "w": Array((4, 3))}, ValueError, ("scale", "(4, 3)", "expected", "(5, 3)"))
+ERROR = ErrorCase(
+    "shape", {"x": Array((5, 3)), "w": Array((4, 3))}, ValueError, ("scale", "(4, 3)", "expected", "(5, 3)")
+)
 
 
 def make_op(plant: str = "") -> Op:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cases import Array, Case, ErrorCase, Op, all_ops, tolerance
 
 import fastcnn as fc
 from fastcnn import _C, autograd
+from tests.cases import Array, Case, ErrorCase, Op, all_ops, tolerance
 
 SMALL_NUMEL = 200_000  # benchmark cases with larger arguments are not run as tests
 SMALL_FLOPS = 50_000_000
@@ -169,8 +169,8 @@ def assert_close(
 ) -> None:
     """Equality of shapes, of integers, of the places of NaN and Inf; floats within `tolerance`.
 
-    One term: an element's error is relative to the element, or to the operands where it is smaller than they. A sum: its
-    error is relative to the largest element, since the order of summation decides how much cancels.
+    One term: an element's error is relative to the element, or to the operands where it is smaller than they. A sum:
+    its error is relative to the largest element, since the order of summation decides how much cancels.
     """
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
     if expected.dtype.kind != "f" or exact:
@@ -264,7 +264,8 @@ def check_numeric_gradients(op: Op, case: Case) -> None:
             expected = float(np.sum(gradient * direction))
             allowed = noise * max(1.0, float(np.abs(direction).sum()) ** 0.5) + 1e-6 * abs(numeric)
             assert abs(numeric - expected) <= allowed, (
-                f"{op.name}: gradient of {label} is {expected!r}, central differences give {numeric!r} (allowed {allowed:.2g})"
+                f"{op.name}: gradient of {label} is {expected!r}, central differences give {numeric!r} "
+                f"(allowed {allowed:.2g})"
             )
 
 
@@ -338,13 +339,14 @@ def check_error(op: Op, case: ErrorCase, device: str, dtype: str = "float32") ->
     """A misuse raises the right exception, names what the table says, and leaves the arguments as they were."""
     arguments = to_tensors(make_arrays(case.args), dtype, device)
     before = [values(leaf).tobytes() for leaf in leaves(arguments) if isinstance(leaf, fc.Tensor)]
+    raised: Exception | None = None
     try:
         op.run(**arguments)
     except Exception as error:
-        assert type(error) is case.exception, f"{op.name}: raised {type(error).__name__}: {error}"
-        message = str(error)
-    else:
-        raise AssertionError(f"{op.name}: {case.id} was accepted")
+        raised = error
+    assert raised is not None, f"{op.name}: {case.id} was accepted"
+    assert type(raised) is case.exception, f"{op.name}: raised {type(raised).__name__}: {raised}"
+    message = str(raised)
     missing = [word for word in case.words if word not in message]
     assert not missing, f"{op.name}: the message lacks {missing}: {message}"
     after = [values(leaf).tobytes() for leaf in leaves(arguments) if isinstance(leaf, fc.Tensor)]
