@@ -4,9 +4,9 @@ namespace fastcnn {
 
 RandomPosition take_blocks(const Tensor& state, int64_t blocks) {
   int64_t* const words = state.data<int64_t>();
-  const RandomPosition position{uint64_t(words[0]), uint64_t(words[1])};
-  words[1] += blocks;
-  return position;
+  // Atomic: threads that share a generator draw different numbers.
+  const int64_t block = __atomic_fetch_add(&words[1], blocks, __ATOMIC_RELAXED);
+  return {uint64_t(words[0]), uint64_t(block)};
 }
 
 Tensor make_generator_state(int64_t seed) {

@@ -16,10 +16,9 @@ struct PhiloxBlock {
   uint32_t word[4];
 };
 
-// The 128 random bits of block `counter` in the stream of `seed`.
-static inline FASTCNN_HOST_DEVICE PhiloxBlock philox(uint64_t seed, uint64_t counter) {
-  uint32_t c0 = uint32_t(counter), c1 = uint32_t(counter >> 32), c2 = 0, c3 = 0;
-  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+// Ten rounds on a 128-bit counter under a 64-bit key: the function of the paper and of its published test vectors.
+static inline FASTCNN_HOST_DEVICE PhiloxBlock philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
+                                                         uint32_t k1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t(0xD2511F53u) * c0;
     const uint64_t p1 = uint64_t(0xCD9E8D57u) * c2;
@@ -31,6 +30,11 @@ static inline FASTCNN_HOST_DEVICE PhiloxBlock philox(uint64_t seed, uint64_t cou
     k1 += 0xBB67AE85u;
   }
   return {{c0, c1, c2, c3}};
+}
+
+// The 128 random bits of block `counter` in the stream of `seed`.
+static inline FASTCNN_HOST_DEVICE PhiloxBlock philox(uint64_t seed, uint64_t counter) {
+  return philox4x32(uint32_t(counter), uint32_t(counter >> 32), 0, 0, uint32_t(seed), uint32_t(seed >> 32));
 }
 
 // Uniform in [0, 1) with 24 random bits.

@@ -1,0 +1,117 @@
+#include "ops/binary/binary.h"
+
+#include "core/stream.h"
+#include "ops/binary/operands.h"
+#include "ops/cast/cast.h"
+
+namespace fastcnn {
+namespace {
+
+struct Entry {
+  const char* name;
+  BinaryOp op;
+};
+
+constexpr Entry kTable[] = {
+    {"sub", BinaryOp::sub},
+    {"mul", BinaryOp::mul},
+    {"div", BinaryOp::div},
+    {"pow", BinaryOp::pow},
+    {"maximum", BinaryOp::maximum},
+    {"minimum", BinaryOp::minimum},
+    {"eq", BinaryOp::eq},
+    {"ne", BinaryOp::ne},
+    {"lt", BinaryOp::lt},
+    {"le", BinaryOp::le},
+    {"gt", BinaryOp::gt},
+    {"ge", BinaryOp::ge},
+    {"logical_and", BinaryOp::logical_and},
+    {"logical_or", BinaryOp::logical_or},
+    {"logical_xor", BinaryOp::logical_xor},
+};
+
+void run_kernel(const Entry& entry, double alpha, const Tensor& a, const Tensor& b, const Tensor& output) {
+  const BinaryOp op = entry.op;
+  const BroadcastPlan plan = broadcast_plan(output.shape(), output.layout(), {a, b});
+  current_stream(output.device()).run(entry.name, [=] {
+    switch (a.dtype()) {
+      case DType::float32:
+        return FASTCNN_CPU(binary_forward)(op, alpha, plan, a.data<float>(), b.data<float>(), output.raw());
+      case DType::float64:
+        return binary_reference(op, alpha, plan, a.data<double>(), b.data<double>(), output.raw());
+      case DType::int64:
+        return binary_reference(op, alpha, plan, a.data<int64_t>(), b.data<int64_t>(), output.raw());
+      case DType::uint8:
+        return binary_reference(op, alpha, plan, a.data<uint8_t>(), b.data<uint8_t>(), output.raw());
+      default:
+        return binary_reference(op, alpha, plan, a.data<bool>(), b.data<bool>(), output.raw());
+    }
+  });
+}
+
+// The dtype the kernel computes in: bfloat16 is storage only, integer quotients are float32, logical ops see bools.
+DType compute_type(const Entry& entry, DType promoted) {
+  if (entry.op >= BinaryOp::logical_and) return DType::boolean;
+  if (promoted == DType::bfloat16 || (entry.op == BinaryOp::div && !is_floating(promoted))) return DType::float32;
+  check_type(promoted != DType::boolean || (entry.op != BinaryOp::sub && entry.op != BinaryOp::pow), entry.name,
+             ": operands are bool, but expected numbers; use logical_xor or logical_not, or convert one operand");
+  return promoted;
+}
+
+Tensor binary(const Entry& entry, const Operand& left, const Operand& right, double alpha, const OptionalTensor& out) {
+  check_type(left.tensor.defined() || right.tensor.defined(), entry.name, ": both operands are numbers, but expected a "
+             "tensor");
+  const Device device = left.tensor.defined() ? left.tensor.device() : right.tensor.device();
+  check(!right.tensor.defined() || right.tensor.device() == device, entry.name, ": operands are on ", device, " and ",
+        right.tensor.defined() ? right.tensor.device() : device, "; move one with .to()");
+  const DType promoted = result_type({left, right});
+  const DType dtype = compute_type(entry, promoted);
+  const Tensor a = materialize_operand(left, dtype, device), b = materialize_operand(right, dtype, device);
+  const Shape shape = broadcast_shapes(entry.name, a.shape(), b.shape());
+  const DType stored = returns_bool(entry.op)                                  ? DType::boolean
+                       : promoted == DType::bfloat16 && dtype == DType::float32 ? DType::bfloat16
+                                                                               : dtype;
+  if (!out) {
+    const DType produced = returns_bool(entry.op) ? DType::boolean : dtype;
+    const Tensor output = empty(shape, produced, device, broadcast_layout(shape, {a, b}));
+    run_kernel(entry, alpha, a, b, output);
+    return cast(output, stored);
+  }
+  check(out->shape() == shape, entry.name, "_: the tensor has shape ", out->shape(), ", but the result has shape ", shape,
+        "; only the other operand may be broadcast");
+  check_type(promotion_rank(stored) <= promotion_rank(out->dtype()) || (is_floating(stored) && is_floating(out->dtype())),
+             entry.name, "_: the result is ", stored, ", but the tensor is ", out->dtype(), "; convert it first");
+  out->bump_version();
+  const bool overlaps = b.storage() == out->storage() && (b.raw() != out->raw() || b.shape() != out->shape());
+  if (dtype == out->dtype() && !returns_bool(entry.op) && !overlaps) {
+    run_kernel(entry, alpha, a, b, *out);
+  } else {
+    const Tensor result = binary(entry, left, right, alpha, std::nullopt);
+    copy_(*out, to_layout(cast(result, out->dtype()), out->layout()));
+  }
+  return *out;
+}
+
+Tensor add(const Operand& left, const Operand& right, double alpha, const OptionalTensor& out) {
+  static constexpr Entry kAdd{"add", BinaryOp::add}, kAddScaled{"add", BinaryOp::add_scaled};
+  return binary(alpha == 1.0 ? kAdd : kAddScaled, left, right, alpha, out);
+}
+
+}  // namespace
+
+void bind_binary(py::module_& m) {
+  m.def("add", &add, py::arg("input"), py::arg("other"), py::arg("alpha") = 1.0, py::arg("out") = py::none(),
+        release_gil(), "input + alpha * other");
+  for (const Entry& entry : kTable)
+    m.def(
+        entry.name,
+        [&entry](const Operand& input, const Operand& other, const OptionalTensor& out) {
+          return binary(entry, input, other, 1.0, out);
+        },
+        py::arg("input"), py::arg("other"), py::arg("out") = py::none(), release_gil());
+  m.def("result_type", [](const Operand& a, const Operand& b) { return result_type({a, b}); }, py::arg("input"),
+        py::arg("other"));
+  m.def("broadcast_shapes", [](const Shape& a, const Shape& b) { return broadcast_shapes("broadcast_shapes", a, b); });
+}
+
+}  // namespace fastcnn

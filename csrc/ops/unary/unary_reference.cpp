@@ -1,0 +1,192 @@
+#include <cmath>
+
+#include "core/parallel.h"
+#include "ops/unary/unary.h"
+
+namespace fastcnn {
+namespace {
+
+constexpr int64_t kGrain = 16384;
+constexpr double kSqrt2OverPi = 0.79788456080286535588;
+constexpr double kSqrtHalf = 0.70710678118654752440;
+constexpr double kCubic = 0.044715;
+
+double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+double normal_cdf(double x) { return 0.5 * std::erfc(-x * kSqrtHalf); }
+double normal_density(double x) { return 0.5 * kSqrt2OverPi * std::exp(-0.5 * x * x); }
+
+double value(UnaryOp op, UnaryParameters p, double x) {
+  switch (op) {
+    case UnaryOp::relu:
+      return x < 0 ? 0 : x;
+    case UnaryOp::leaky_relu:
+      return x > 0 ? x : p.a * x;
+    case UnaryOp::sigmoid:
+      return sigmoid(x);
+    case UnaryOp::tanh:
+      return std::tanh(x);
+    case UnaryOp::gelu:
+      return x == -INFINITY ? 0 : x * normal_cdf(x);
+    case UnaryOp::gelu_tanh:
+      return x == -INFINITY ? 0 : x * sigmoid(2 * kSqrt2OverPi * (x + kCubic * x * x * x));
+    case UnaryOp::silu:
+      return x == -INFINITY ? 0 : x * sigmoid(x);
+    case UnaryOp::exp:
+      return std::exp(x);
+    case UnaryOp::log:
+      return std::log(x);
+    case UnaryOp::sqrt:
+      return std::sqrt(x);
+    case UnaryOp::erf:
+      return std::erf(x);
+    case UnaryOp::abs:
+      return std::fabs(x);
+    case UnaryOp::neg:
+      return -x;
+    case UnaryOp::reciprocal:
+      return 1 / x;
+    case UnaryOp::square:
+      return x * x;
+    case UnaryOp::sign:
+      return x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x;
+    case UnaryOp::floor:
+      return std::floor(x);
+    case UnaryOp::ceil:
+      return std::ceil(x);
+    case UnaryOp::round:
+      return std::nearbyint(x);
+    case UnaryOp::pow:
+      return std::pow(x, p.a);
+    case UnaryOp::clamp:
+      return x != x ? x : std::fmin(std::fmax(x, p.a), p.b);
+  }
+  return 0;
+}
+
+// f'(x), s being f(x) or x.
+double derivative(UnaryOp op, UnaryParameters p, double s) {
+  switch (op) {
+    case UnaryOp::relu:
+      return s <= 0 ? 0 : 1;
+    case UnaryOp::leaky_relu:
+      return s > 0 ? 1 : p.a;
+    case UnaryOp::sigmoid:
+      return s * (1 - s);
+    case UnaryOp::tanh:
+      return 1 - s * s;
+    case UnaryOp::gelu:
+      return std::isinf(s) ? double(s > 0) : normal_cdf(s) + s * normal_density(s);
+    case UnaryOp::gelu_tanh: {
+      if (std::isinf(s)) return double(s > 0);
+      const double half = sigmoid(2 * kSqrt2OverPi * (s + kCubic * s * s * s));
+      return half + s * half * (1 - half) * 2 * kSqrt2OverPi * (1 + 3 * kCubic * s * s);
+    }
+    case UnaryOp::silu: {
+      const double half = sigmoid(s);
+      return std::isinf(s) ? half : half * (1 + s * (1 - half));
+    }
+    case UnaryOp::exp:
+      return s;
+    case UnaryOp::log:
+      return 1 / s;
+    case UnaryOp::sqrt:
+      return 0.5 / s;
+    case UnaryOp::erf:
+      return 1.12837916709551257390 * std::exp(-s * s);
+    case UnaryOp::abs:
+      return value(UnaryOp::sign, p, s);
+    case UnaryOp::neg:
+      return -1;
+    case UnaryOp::reciprocal:
+      return -s * s;
+    case UnaryOp::square:
+      return 2 * s;
+    case UnaryOp::pow:
+      return p.a == 0 ? 0 : p.a * std::pow(s, p.a - 1);
+    case UnaryOp::clamp:
+      return s >= p.a && s <= p.b ? 1 : 0;
+    default:  // sign, floor, ceil, round
+      return 0;
+  }
+}
+
+// Powers by repeated squaring, wrapping around as integer products do. Negative exponents are refused by the caller.
+template <class T>
+T integer_power(T base, int64_t exponent) {
+  uint64_t result = 1, factor = uint64_t(base);
+  for (; exponent > 0; exponent >>= 1) {
+    if (exponent & 1) result *= factor;
+    factor *= factor;
+  }
+  return T(result);
+}
+
+// p as an integer of type T: the nearest one where T does not reach it.
+template <class T>
+T saturate(double x) {
+  constexpr double lowest = T(-1) < T(0) ? -0x1p63 : 0;
+  constexpr double limit = T(-1) < T(0) ? 0x1p63 : 256;
+  constexpr T largest = T(-1) < T(0) ? T(INT64_MAX) : T(255);
+  return x < lowest ? T(lowest) : x >= limit ? largest : T(x);
+}
+
+template <class T>
+T integer_value(UnaryOp op, UnaryParameters p, T x) {
+  switch (op) {
+    case UnaryOp::relu:
+      return x > 0 ? x : T(0);
+    case UnaryOp::abs:
+      return x < 0 ? T(-uint64_t(x)) : x;
+    case UnaryOp::neg:
+      return T(-uint64_t(x));
+    case UnaryOp::square:
+      return T(uint64_t(x) * uint64_t(x));
+    case UnaryOp::sign:
+      return T((x > 0) - (x < 0));
+    case UnaryOp::pow:
+      return integer_power(x, int64_t(p.a));
+    case UnaryOp::clamp: {
+      const T low = saturate<T>(p.a), high = saturate<T>(p.b);
+      return x < low ? (low < high ? low : high) : x > high ? high : x;
+    }
+    default:  // floor, ceil, round
+      return x;
+  }
+}
+
+template <class T>
+void map_integers(UnaryOp op, UnaryParameters p, const T* x, T* y, int64_t n) {
+  parallel_ranges(n, kGrain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = integer_value(op, p, x[i]);
+  });
+}
+
+}  // namespace
+
+void unary_forward_reference(UnaryOp op, UnaryParameters parameters, const double* x, double* y, int64_t n) {
+  parallel_ranges(n, kGrain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = value(op, parameters, x[i]);
+  });
+}
+
+void unary_backward_reference(UnaryOp op, UnaryParameters parameters, const double* saved, const double* grad_output,
+                              double* grad_input, int64_t n) {
+  parallel_ranges(n, kGrain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      // A gate, not a product: 0 * inf of a closed gate would be NaN.
+      const double slope = derivative(op, parameters, saved[i]);
+      const bool gate = op == UnaryOp::relu || op == UnaryOp::clamp;
+      grad_input[i] = gate && slope == 0 ? 0 : grad_output[i] * slope;
+    }
+  });
+}
+
+void unary_forward_integers(UnaryOp op, UnaryParameters parameters, const int64_t* x, int64_t* y, int64_t n) {
+  map_integers(op, parameters, x, y, n);
+}
+
+void unary_forward_integers(UnaryOp op, UnaryParameters parameters, const uint8_t* x, uint8_t* y, int64_t n) {
+  map_integers(op, parameters, x, y, n);
+}
+
+}  // namespace fastcnn
