@@ -1,0 +1,55 @@
+// batch_norm: output = activation((x - mean) / sqrt(var + eps) * weight + bias + residual), per channel.
+//
+// Source: Ioffe & Szegedy 2015. Tensors of shape (N, C, ...) are stored channels-last, so they are matrices of `rows`
+// pixels x C channels. In training mean and (biased) var are those of the batch; in evaluation the running statistics.
+//
+// Numerics: statistics are kept as float64 mean and 1 / sqrt(var + eps). float32 kernels subtract `center`, the mean
+// rounded to float32, from x before anything else, and put the rest of the mean into `shift`: a channel of mean 1e4 and
+// standard deviation 1e-2 loses nothing.
+#pragma once
+#include <stdint.h>
+
+#include "core/isa.h"
+
+namespace fastcnn {
+
+struct BatchNormShape {
+  int64_t rows, C;
+};
+
+// How the matrix is cut for reductions: by shape only. Chunk (i, j) has rows [i * row_grain, ...) and channels
+// [j * channel_grain, ...).
+struct BatchNormChunks {
+  int64_t row_grain, channel_grain;
+  int64_t row_chunks, channel_chunks;
+};
+
+// partial holds, per row chunk and channel, the mean and the sum of squared deviations from it: (row_chunks, 2, C).
+FASTCNN_DECLARE_CPU(void, batch_norm_statistics, const float* input, double* partial, BatchNormShape shape,
+                    BatchNormChunks chunks)
+// output = (x - center) * scale + shift [+ residual] [then relu]; center, scale, shift are (C,).
+FASTCNN_DECLARE_CPU(void, batch_norm_normalize, const float* input, const float* center, const float* scale,
+                    const float* shift, const float* residual, bool relu, float* output, BatchNormShape shape)
+// partial: sums of dz and dz * (x - center), (row_chunks, 2, C), where dz is grad_output behind the activation's
+// gradient. For relu that is zero where the output is not positive: `output` if not null, else recomputed from center,
+// scale and shift. dz itself is written to grad_residual if not null.
+FASTCNN_DECLARE_CPU(void, batch_norm_reduce, const float* grad_output, const float* input, const float* output,
+                    bool relu, const float* center, const float* scale, const float* shift, float* grad_residual,
+                    double* partial, BatchNormShape shape, BatchNormChunks chunks)
+// grad_input = a * dz + b * (x - center) + c, all of a, b, c (C,). relu: dz is masked by recomputing the output.
+FASTCNN_DECLARE_CPU(void, batch_norm_backward, const float* dz, const float* input, bool relu, const float* center,
+                    const float* scale, const float* shift, const float* a, const float* b, const float* c,
+                    float* grad_input, BatchNormShape shape)
+
+// The definition, in float64. mean and invstd are (C,); weight, bias, residual may be null.
+void batch_norm_statistics_reference(const double* input, double* mean, double* var, BatchNormShape shape);
+void batch_norm_normalize_reference(const double* input, const double* mean, const double* invstd,
+                                    const double* weight, const double* bias, const double* residual, bool relu,
+                                    double* output, BatchNormShape shape);
+// grad_input, grad_weight, grad_bias, grad_residual may be null. `training`: mean and invstd depend on the input.
+void batch_norm_backward_reference(const double* grad_output, const double* input, const double* output, bool relu,
+                                   bool training, const double* mean, const double* invstd, const double* weight,
+                                   double* grad_input, double* grad_weight, double* grad_bias, double* grad_residual,
+                                   BatchNormShape shape);
+
+}  // namespace fastcnn
