@@ -1,4 +1,5 @@
-// Folding a vector to one number, and loads whose missing lanes hold a chosen value. Fixed trees: the same bits every run.
+// Folding a vector to one number, and loads whose missing lanes hold a chosen value. Fixed trees: the same bits every
+// run.
 #pragma once
 #include "core/simd.h"
 

@@ -1,12 +1,14 @@
 #include "ops/reduce/reduce.h"
 
 #include <algorithm>
-#include <string>
+#include <cmath>
 
 #include "core/bind.h"
 #include "core/stream.h"
+#include "ops/copy_strided/strided.h"
 #include "ops/reduce/reduce_exact.h"
 #include "ops/reduce/reduce_tensor.h"
+#include "ops/reshape/reshape.h"
 
 namespace fastcnn {
 namespace {
@@ -78,19 +80,15 @@ std::vector<Run> plan_runs(const Shape& shape, Layout layout, const DimSet& set)
   return runs;
 }
 
-Layout result_layout(const Tensor& x, const Shape& shape) {
-  return x.layout() == Layout::row_major && x.rank() >= 3 ? Layout::row_major : default_layout(shape.rank());
-}
-
 // Results are computed with the reduced dimensions kept, in the memory order of the input.
 Tensor finish_shape(const Tensor& kept, const Tensor& x, const DimSet& set, bool keepdim) {
   if (keepdim) return kept;
   const Shape shape = squeezed_shape(x.shape(), set);
-  return reshape_to(kept, shape, result_layout(x, shape));
+  return reshape(kept, shape, layout_like(x, shape.rank()));
 }
 
 Tensor keep_dims(const Tensor& result, const Tensor& x, const DimSet& set) {
-  return reshape_to(result, kept_shape(x.shape(), set), x.layout());
+  return reshape(result, kept_shape(x.shape(), set), x.layout());
 }
 
 Tensor run_forward(const Tensor& x, Reduce kind, const Run& run, double scale, const Tensor& param = {}) {
@@ -167,7 +165,7 @@ void check_nonempty(const char* op, const Tensor& x, const DimSet& set) {
 }
 
 // Gradient of a reduction; `y` is its result, `g` the result's gradient.
-Tensor reduce_backward(const Tensor& x, Reduce kind, const Dims& dims, const Tensor& y, const Tensor& g) {
+Tensor reduce_backward_of(const Tensor& x, Reduce kind, const Dims& dims, const Tensor& y, const Tensor& g) {
   const DimSet set = dim_set(kNames[int(kind)], dims, x.rank());
   const std::vector<Run> runs = plan_runs(x.shape(), x.layout(), set);
   const Tensor grad = keep_dims(g, x, set);
@@ -209,13 +207,13 @@ Tensor reduce_backward(const Tensor& x, Reduce kind, const Dims& dims, const Ten
   return run_backward(rule, runs[0].plan, x.shape(), x.layout(), 1.0, x, outer(value), outer(aux), outer(grad));
 }
 
-// Gradient of sum (scale 1) and mean (scale 1 / elements per line): g repeated.
-Tensor reduce_broadcast(const Tensor& x, const Dims& dims, const Tensor& g, bool mean) {
-  const DimSet set = dim_set(mean ? "mean" : "sum", dims, x.rank());
-  const std::vector<Run> runs = plan_runs(x.shape(), x.layout(), set);
-  const double scale = mean ? 1.0 / double(line_length(x.shape(), set)) : 1.0;
-  return run_backward(ReduceGrad::sum, runs[0].plan, x.shape(), x.layout(), scale, {}, {}, {},
-                      expand_outer(keep_dims(g, x, set), x.shape(), runs));
+// Gradient of sum and mean (divided by the elements per line): g repeated to the input's shape.
+Tensor reduce_broadcast(const Tensor& g, const Shape& shape, Layout layout, const Dims& dims, bool mean) {
+  const DimSet set = dim_set(mean ? "mean" : "sum", dims, shape.rank());
+  const std::vector<Run> runs = plan_runs(shape, layout, set);
+  const double scale = mean ? 1.0 / double(line_length(shape, set)) : 1.0;
+  const Tensor kept = reshape(g, kept_shape(shape, set), layout);
+  return run_backward(ReduceGrad::sum, runs[0].plan, shape, layout, scale, {}, {}, {}, expand_outer(kept, shape, runs));
 }
 
 std::pair<Tensor, Tensor> run_moments(const Tensor& x, const Run& run) {
@@ -228,7 +226,7 @@ std::pair<Tensor, Tensor> run_moments(const Tensor& x, const Run& run) {
       reference::reduce_moments(plan, x.data<double>(), mean.data<double>(), squares.data<double>());
     else
       FASTCNN_CPU(reduce_moments)
-      (plan, x.data<float>(), mean.data<float>(), squares.data<float>(), static_cast<float*>(partials.raw()));
+    (plan, x.data<float>(), mean.data<float>(), squares.data<float>(), static_cast<float*>(partials.raw()));
   });
   return {mean, squares};
 }
@@ -289,7 +287,7 @@ Tensor reduce_var_backward(const Tensor& x, const Dims& dims, double correction,
 std::pair<Tensor, Tensor> reduce_extreme(const Tensor& input, std::optional<int64_t> dim, bool keepdim, bool largest) {
   const char* const op = largest ? "max" : "min";
   Tensor x = input;
-  if (!dim && x.rank() != 1) x = reshape_to(input, {input.numel()}, Layout::row_major);
+  if (!dim && x.rank() != 1) x = reshape(input, {input.numel()}, Layout::row_major);
   const int axis = dim ? normalize_dim(op, *dim, x.rank()) : 0;
   DimSet set{};
   set[size_t(axis)] = x.rank() > 0;
@@ -335,40 +333,7 @@ Tensor reduce_truth(const Tensor& x, const Dims& dims, bool keepdim, bool all) {
   return finish_shape(y, x, set, keepdim);
 }
 
-// Sizes and strides of the dimensions that are not 1: equal for tensors that enumerate memory alike.
-Shape walk(const Shape& shape, Layout layout) {
-  const Shape strides = dense_strides(shape, layout);
-  Shape result;
-  for (int d = 0; d < shape.rank() && result.rank() + 2 <= kMaxRank; ++d)
-    if (shape[d] != 1) {
-      result.push_back(shape[d]);
-      result.push_back(strides[d]);
-    }
-  return result;
-}
-
-bool same_walk(const Shape& a, Layout layout_a, const Shape& b, Layout layout_b) {
-  int wide_a = 0, wide_b = 0;
-  for (int64_t size : a) wide_a += size != 1;
-  for (int64_t size : b) wide_b += size != 1;
-  return wide_a == wide_b && 2 * wide_a <= kMaxRank && walk(a, layout_a) == walk(b, layout_b);
-}
-
 }  // namespace
-
-Tensor reshape_to(const Tensor& tensor, const Shape& shape, Layout layout) {
-  if (tensor.shape() == shape) return to_layout(tensor, layout);
-  if (!tensor.numel() || same_walk(tensor.shape(), tensor.layout(), shape, layout)) return tensor.view_as(shape, layout);
-  return to_layout(to_layout(tensor, Layout::row_major).view_as(shape, Layout::row_major), layout);
-}
-
-Tensor expand_to(const Tensor& tensor, const Shape& shape, Layout layout) {
-  const Tensor t = to_layout(tensor, layout);
-  DimSet set{};
-  for (int d = 0; d < shape.rank(); ++d) set[size_t(d)] = t.size(d) == 1;
-  const std::vector<Run> runs = plan_runs(shape, layout, set);
-  return run_backward(ReduceGrad::sum, runs[0].plan, shape, layout, 1.0, {}, {}, {}, expand_outer(t, shape, runs));
-}
 
 Tensor reduce_forward(const Tensor& x, Reduce kind, const Dims& dims, bool keepdim) {
   const char* const op = kNames[int(kind)];
@@ -400,14 +365,11 @@ void bind_reduce(py::module_& m) {
       .value("logsumexp", Reduce::logsumexp);
   m.def("reduce_forward", &reduce_forward, py::arg("input"), py::arg("kind"), py::arg("dims"), py::arg("keepdim"),
         release_gil());
-  m.def("reduce_backward",
-        [](const Tensor& x, Reduce kind, const Dims& dims, const Tensor& y, const Tensor& g) {
-          return reduce_backward(x, kind, dims, y, g);
-        },
-        py::arg("input"), py::arg("kind"), py::arg("dims"), py::arg("output"), py::arg("grad_output"), release_gil());
+  m.def("reduce_backward", &reduce_backward_of, py::arg("input"), py::arg("kind"), py::arg("dims"), py::arg("output"),
+        py::arg("grad_output"), release_gil());
   m.def("reduce_mean", &reduce_mean, py::arg("input"), py::arg("dims"), py::arg("keepdim"), release_gil());
-  m.def("reduce_broadcast", &reduce_broadcast, py::arg("input"), py::arg("dims"), py::arg("grad_output"),
-        py::arg("mean"), release_gil(), "Gradient of sum and mean.");
+  m.def("reduce_broadcast", &reduce_broadcast, py::arg("grad_output"), py::arg("shape"), py::arg("layout"),
+        py::arg("dims"), py::arg("mean"), release_gil(), "Gradient of sum and mean.");
   m.def("reduce_var", &reduce_var, py::arg("input"), py::arg("dims"), py::arg("correction"), py::arg("keepdim"),
         py::arg("root"), release_gil(), "(variance or its root, mean with the reduced dimensions kept).");
   m.def("reduce_var_backward", &reduce_var_backward, py::arg("input"), py::arg("dims"), py::arg("correction"),

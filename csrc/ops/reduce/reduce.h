@@ -12,16 +12,16 @@ namespace fastcnn {
 
 // What a line x[0..length) becomes.
 enum class Reduce : int {
-  sum,          // scale * sum x
-  prod,         // product x
-  max,          // largest x, NaN if there is one
-  min,          // smallest x, NaN if there is one
-  norm1,        // sum |x|
-  norm2,        // sqrt(sum x^2)
-  norm_inf,     // max |x|
-  logsumexp,    // log sum e^x, without overflow
-  prod_nonzero, // product of the x that are not 0
-  count_equal,  // number of x equal to param (one per line; NaN equals NaN)
+  sum,           // scale * sum x
+  prod,          // product x
+  max,           // largest x, NaN if there is one
+  min,           // smallest x, NaN if there is one
+  norm1,         // sum |x|
+  norm2,         // sqrt(sum x^2)
+  norm_inf,      // max |x|
+  logsumexp,     // log sum e^x, without overflow
+  prod_nonzero,  // product of the x that are not 0
+  count_equal,   // number of x equal to param (one per line; NaN equals NaN)
 };
 
 // Gradient with respect to x of a line's result y, g being the gradient of y.
@@ -43,7 +43,8 @@ struct ReducePlan {
   int64_t columns, tiles;  // `inner` is cut into `tiles` pieces of `columns`
 };
 
-// A function of the shape only. A piece is at most 256 KB of floats, so that several passes over it stay in the L2 cache.
+// A function of the shape only. A piece is at most 256 KB of floats, so that several passes over it stay in the L2
+// cache.
 static inline ReducePlan plan_reduce(int64_t outer, int64_t length, int64_t inner) {
   const int64_t piece = int64_t(1) << 16;
   ReducePlan p = {outer, length, inner, length, 1, inner < 1024 ? inner : 1024, 1};
@@ -69,7 +70,8 @@ FASTCNN_DECLARE_CPU(void, reduce_moments, const ReducePlan& plan, const float* x
                     float* partials)
 // Position in its line of the first element equal to `value` (or of the first NaN).
 FASTCNN_DECLARE_CPU(void, reduce_index, const ReducePlan& plan, const float* x, const float* value, int64_t* index)
-// y, aux and g: (outer, inner); x and grad_x: (outer, length, inner). x, y, aux may be null where the formula lacks them.
+// y, aux and g: (outer, inner); x and grad_x: (outer, length, inner). x, y, aux may be null where the formula lacks
+// them.
 FASTCNN_DECLARE_CPU(void, reduce_backward, const ReducePlan& plan, ReduceGrad kind, float scale, const float* x,
                     const float* y, const float* aux, const float* g, float* grad_x)
 

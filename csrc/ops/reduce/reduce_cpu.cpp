@@ -1,12 +1,11 @@
 // float32 reductions. A task is one chunk: `rows` x `columns` elements of one outer index, read once from memory.
-// Lines with inner == 1 run along the vector lanes; otherwise lanes are neighbouring lines. Partial sums span at most 64
-// vector adds before they are merged, which bounds the rounding error.
-#include "ops/reduce/reduce.h"
-
+// Lines with inner == 1 run along the vector lanes; otherwise lanes are neighbouring lines. Partial sums span at most
+// 64 vector adds before they are merged, which bounds the rounding error.
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "core/simd_math.h"
 #include "core/simd_reduce.h"
+#include "ops/reduce/reduce.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
@@ -15,7 +14,7 @@ namespace {
 using namespace simd;
 
 constexpr int64_t N = Vec::N;
-constexpr int64_t kStep = 64;         // vectors per accumulator between merges
+constexpr int64_t kStep = 64;          // vectors per accumulator between merges
 constexpr int64_t kMaxColumns = 1024;  // ReducePlan::columns is at most this
 constexpr int64_t kTaskElements = int64_t(1) << 15;
 
@@ -147,7 +146,7 @@ void reduce_columns(const float* x, int64_t rows, int64_t columns, int64_t row, 
 // Fewer lines than lanes: N rows together are one row of `columns` whole vectors.
 template <class Op>
 void reduce_narrow(const float* x, int64_t rows, int64_t columns, const float* param, float* y) {
-  float wide[N * N], wide_param[N * N];
+  float wide[N * N], wide_param[N * N] = {};
   if (param)
     for (int64_t i = 0; i < N * columns; ++i) wide_param[i] = param[i % columns];
   const int64_t groups = rows / N;

@@ -21,7 +21,8 @@ void dispatch(DType dtype, const Body& body) {
     case DType::boolean:
       return body(bool());
     default:
-      throw TypeError(concat("reduction: input is ", dtype, ", but float32, float64, int64, uint8 or bool is expected"));
+      throw TypeError(
+          concat("reduction: input is ", dtype, ", but float32, float64, int64, uint8 or bool is expected"));
   }
 }
 

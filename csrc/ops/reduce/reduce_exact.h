@@ -5,7 +5,8 @@
 
 namespace fastcnn {
 
-// sum, prod (int64 results), max, min (same dtype) of int64, uint8 or bool along one run; `after` is the result's shape.
+// sum, prod (int64 results), max, min (same dtype) of int64, uint8 or bool along one run; `after` is the result's
+// shape.
 Tensor reduce_exact(const Tensor& x, Reduce kind, const ReducePlan& plan, const Shape& after);
 // Whether all or any elements of a line (of any dtype) are not 0; bool.
 Tensor reduce_exact_truth(const Tensor& x, bool all, const ReducePlan& plan, const Shape& after);

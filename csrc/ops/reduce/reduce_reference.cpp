@@ -20,8 +20,10 @@ struct Line {
 double largest(const Line& x) {
   double result = -kInfinity;
   for (int64_t i = 0; i < x.n; ++i)
-    if (x[i] > result || std::isnan(x[i])) result = x[i];
-    else if (std::isnan(result)) break;
+    if (x[i] > result || std::isnan(x[i]))
+      result = x[i];
+    else if (std::isnan(result))
+      break;
   return result;
 }
 
@@ -101,7 +103,8 @@ void reduce_forward(const ReducePlan& p, Reduce kind, double scale, const double
   for (int64_t o = 0; o < p.outer; ++o)
     for (int64_t c = 0; c < p.inner; ++c) {
       const int64_t line = o * p.inner + c;
-      y[line] = reduce_line(kind, {x + o * p.length * p.inner + c, p.length, p.inner}, scale, param ? param[line] : 0.0);
+      y[line] =
+          reduce_line(kind, {x + o * p.length * p.inner + c, p.length, p.inner}, scale, param ? param[line] : 0.0);
     }
 }
 

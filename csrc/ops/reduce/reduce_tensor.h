@@ -1,7 +1,6 @@
 // Reductions of tensors over sets of logical dimensions: the interface for other ops.
 #pragma once
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "core/tensor.h"
@@ -14,11 +13,5 @@ using Dims = std::optional<std::vector<int64_t>>;  // none or empty: all dimensi
 // sum and prod of int64, uint8 and bool give int64; max and min keep the dtype; the others want float32 or float64.
 Tensor reduce_forward(const Tensor& x, Reduce kind, const Dims& dims, bool keepdim);
 Tensor reduce_mean(const Tensor& x, const Dims& dims, bool keepdim);
-
-// The same elements in the same logical row-major order under another shape and layout; copies only if it must.
-Tensor reshape_to(const Tensor& tensor, const Shape& shape, Layout layout);
-
-// `tensor` (shape `shape` with size-1 dimensions) repeated to `shape` in `layout`.
-Tensor expand_to(const Tensor& tensor, const Shape& shape, Layout layout);
 
 }  // namespace fastcnn

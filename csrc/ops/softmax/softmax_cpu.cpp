@@ -1,0 +1,162 @@
+// float32 softmax. With inner == 1 a line lies along the vector lanes: maximum, exponentials with their sum, scaling,
+// all in the L1 cache. Otherwise lanes are neighbouring lines and a task walks a strip of them.
+// Sums are kept in float32: at most `length` terms in [0, 1], in 2 * Vec::N (or per-line) partial sums.
+#include "core/parallel.h"
+#include "core/simd.h"
+#include "core/simd_math.h"
+#include "core/simd_reduce.h"
+#include "ops/softmax/softmax.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+using namespace simd;
+
+constexpr int64_t N = Vec::N;
+constexpr int64_t kTaskElements = int64_t(1) << 14;
+constexpr float kMinusInfinity = -__builtin_inff();
+
+// body(first element, lanes) for strips of up to N neighbouring lines.
+template <class Body>
+void for_each_strip(const SoftmaxShape& s, const Body& body) {
+  const int64_t strips = (s.inner + N - 1) / N;
+  const int64_t grain = kTaskElements / (s.length * N + 1) + 1;
+  parallel_ranges(s.outer * strips, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t c = i % strips * N;
+      body(i / strips * s.length * s.inner + c, s.inner - c < N ? s.inner - c : N);
+    }
+  });
+}
+
+// body(first element) for lines of adjacent elements.
+template <class Body>
+void for_each_line(const SoftmaxShape& s, const Body& body) {
+  const int64_t grain = kTaskElements / (s.length + 1) + 1;
+  parallel_ranges(s.outer, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) body(i * s.length);
+  });
+}
+
+float line_max(const float* x, int64_t n) {
+  Vec a = set1(kMinusInfinity), b = a;
+  int64_t i = 0;
+  for (; n - i >= 2 * N; i += 2 * N) {
+    a = max_or_nan(a, load(x + i));
+    b = max_or_nan(b, load(x + i + N));
+  }
+  for (; n - i >= N; i += N) a = max_or_nan(a, load(x + i));
+  if (i < n) b = max_or_nan(b, load_or(x + i, n - i, kMinusInfinity));
+  return reduce_max(max_or_nan(a, b));
+}
+
+// Sum of e^(x - shift); y receives the terms unless it is null.
+float line_exp_sum(const float* x, int64_t n, float shift, float* y) {
+  const Vec m = set1(shift);
+  Vec a = zero(), b = zero();
+  int64_t i = 0;
+  for (; n - i >= 2 * N; i += 2 * N) {
+    const Vec p = exp(load(x + i) - m), q = exp(load(x + i + N) - m);
+    a = a + p;
+    b = b + q;
+    if (y) {
+      store(y + i, p);
+      store(y + i + N, q);
+    }
+  }
+  for (; i < n; i += N) {
+    const int64_t rest = n - i < N ? n - i : N;
+    const Vec p = select(lanes(rest), exp(load_n(x + i, rest) - m), zero());
+    a = a + p;
+    if (y) store_n(y + i, p, rest);
+  }
+  return reduce_add(a + b);
+}
+
+// y = change(x) element by element.
+template <class Change>
+void line_map(const float* x, int64_t n, float* y, const Change& change) {
+  int64_t i = 0;
+  for (; n - i >= N; i += N) store(y + i, change(load(x + i)));
+  if (i < n) store_n(y + i, change(load_n(x + i, n - i)), n - i);
+}
+
+void softmax_line(const float* x, int64_t n, float* y) {
+  const Vec scale = set1(1.0f / line_exp_sum(x, n, line_max(x, n), y));
+  line_map(y, n, y, [&](Vec p) { return p * scale; });
+}
+
+void log_softmax_line(const float* x, int64_t n, float* y) {
+  const float shift = line_max(x, n);
+  const Vec m = set1(shift), log_sum = log(set1(line_exp_sum(x, n, shift, nullptr)));
+  line_map(x, n, y, [&](Vec v) { return v - m - log_sum; });
+}
+
+// grad = y (g - sum g y), or g - e^y sum g.
+void backward_line(const float* y, const float* g, int64_t n, bool is_log, float* grad) {
+  Vec a = zero();
+  for (int64_t i = 0; i < n; i += N) {
+    const int64_t rest = n - i < N ? n - i : N;
+    const Vec v = load_n(g + i, rest);
+    a = is_log ? a + v : fma(v, load_n(y + i, rest), a);
+  }
+  const Vec sum = set1(reduce_add(a));
+  for (int64_t i = 0; i < n; i += N) {
+    const int64_t rest = n - i < N ? n - i : N;
+    const Vec v = load_n(g + i, rest), p = load_n(y + i, rest);
+    store_n(grad + i, is_log ? v - exp(p) * sum : p * (v - sum), rest);
+  }
+}
+
+}  // namespace
+
+void softmax_forward(const SoftmaxShape& shape, bool is_log, const float* x, float* y) {
+  const SoftmaxShape& s = shape;
+  if (s.inner == 1) {
+    for_each_line(s, [&](int64_t at) {
+      if (is_log)
+        log_softmax_line(x + at, s.length, y + at);
+      else
+        softmax_line(x + at, s.length, y + at);
+    });
+    return;
+  }
+  for_each_strip(s, [&](int64_t at, int64_t n) {
+    Vec m = set1(kMinusInfinity), sum = zero();
+    for (int64_t i = 0; i < s.length; ++i) m = max_or_nan(m, load_n(x + at + i * s.inner, n));
+    for (int64_t i = 0; i < s.length; ++i) {
+      const Vec p = exp(load_n(x + at + i * s.inner, n) - m);
+      sum = sum + p;
+      if (!is_log) store_n(y + at + i * s.inner, p, n);
+    }
+    const Vec scale = is_log ? log(sum) : set1(1.0f) / sum;
+    for (int64_t i = 0; i < s.length; ++i) {
+      const int64_t j = at + i * s.inner;
+      store_n(y + j, is_log ? load_n(x + j, n) - m - scale : load_n(y + j, n) * scale, n);
+    }
+  });
+}
+
+void softmax_backward(const SoftmaxShape& shape, bool is_log, const float* y, const float* g, float* grad_x) {
+  const SoftmaxShape& s = shape;
+  if (s.inner == 1) {
+    for_each_line(s, [&](int64_t at) { backward_line(y + at, g + at, s.length, is_log, grad_x + at); });
+    return;
+  }
+  for_each_strip(s, [&](int64_t at, int64_t n) {
+    Vec sum = zero();
+    for (int64_t i = 0; i < s.length; ++i) {
+      const Vec v = load_n(g + at + i * s.inner, n);
+      sum = is_log ? sum + v : fma(v, load_n(y + at + i * s.inner, n), sum);
+    }
+    for (int64_t i = 0; i < s.length; ++i) {
+      const int64_t j = at + i * s.inner;
+      const Vec v = load_n(g + j, n), p = load_n(y + j, n);
+      store_n(grad_x + j, is_log ? v - exp(p) * sum : p * (v - sum), n);
+    }
+  });
+}
+
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn
