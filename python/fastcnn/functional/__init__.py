@@ -13,3 +13,6 @@ __all__ = [
     "avg_pool2d",
     "max_pool2d",
 ]
+from .linear import linear
+
+__all__ = ["linear"]
