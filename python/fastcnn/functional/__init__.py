@@ -17,3 +17,6 @@ __all__ = [
     "batch_norm",
     "max_pool2d",
 ]
+from .linear import linear
+
+__all__ = ["linear"]
