@@ -47,9 +47,10 @@ struct Correlation {
   int64_t H_out, W_out, O;                            // output grid, output channels per group
   int64_t y_offset, y_image, y_row, y_pixel;          // where pixel (n, row, column) starts in y, in elements
   // Blocking, functions of the sizes above and of the kernel's vector width (conv2d_plan.cpp).
-  int64_t images, rows;       // one band: `images` whole images, or `rows` output rows of one image
+  int64_t images, rows;       // one band: `rows` output rows of `images` images (more than one only if rows = H_out)
   int64_t slices;             // the output channels' panels are dealt to this many chunks
-  int64_t pixel, row, image;  // strides of the band's copy of x; pixel = 0: x is read in place
+  bool in_place;              // x is read where it is, else from a copy of the band with its padding
+  int64_t pixel, row, image;  // strides of what is read, in floats
 };
 
 // How w[g, t_h, t_w, c, o] is found in the weight tensor: start + g group + t_h tap_h + t_w tap_w + c channel + o lane.
@@ -57,49 +58,76 @@ struct WeightView {
   int64_t start, group, tap_h, tap_w, channel, lane;
 };
 
-// The weight gradient: rows are (kh, kw, c), lanes are output channels.
+// The weight gradient: a matrix product whose rows are (kh, kw, c), whose lanes are output channels and whose sum runs
+// over pixels.
 struct WeightGradient {
-  int64_t splits;             // the pixels are dealt to this many partial sums
+  Correlation conv;           // forward geometry; bands of pixels
+  int64_t splits;             // the bands are dealt to this many partial sums
   int64_t slices, slice;      // and the channels of a group to `slices` chunks of `slice` channels
-  int64_t images, rows;       // one band, as above
-  int64_t pixel, row, image;  // strides of the band's copy of the input
   int64_t lanes;              // C_out / groups rounded up to whole vectors
 };
 
-// Vector width of the active ISA and floats of one full panel of packed weights.
+// The register block of the active ISA: floats of a vector and of a full panel of packed weights, rows (pixels).
 struct Conv2dTile {
   int64_t vector, panel, rows;
 };
 
 // conv2d_plan.cpp
-void plan_bands(Correlation* conv, const Conv2dTile& tile);
-int64_t band_floats(const Correlation& conv);    // workspace per worker: copy of x
-int64_t band_pixels(const Correlation& conv);    // pixels of one band
-int64_t packed_floats(const Correlation& conv, const Conv2dTile& tile);
 Correlation forward_correlation(const Conv2dShape& shape);
 WeightView forward_weights(const Conv2dShape& shape);
-// The class of input pixels with (row + pad) mod sH == residue_h and (column + pad) mod sW == residue_w.
-Correlation backward_correlation(const Conv2dShape& shape, int64_t residue_h, int64_t residue_w);
-WeightView backward_weights(const Conv2dShape& shape, int64_t residue_h, int64_t residue_w);
+// The input pixels that tap (tap_h, tap_w) reaches from some output. Each of the taps below backward_classes(shape)
+// stands for another residue of the pixels' position modulo the stride; with fewer classes than residues, the pixels of
+// the others receive nothing.
+struct BackwardClasses {
+  int64_t h, w;
+  bool cover;  // every input pixel belongs to a class
+};
+BackwardClasses backward_classes(const Conv2dShape& shape);
+Correlation backward_correlation(const Conv2dShape& shape, int64_t tap_h, int64_t tap_w);
+WeightView backward_weights(const Conv2dShape& shape, int64_t tap_h, int64_t tap_w);
+void plan_bands(Correlation* conv, const Conv2dTile& tile);  // fills in the blocking
 WeightGradient plan_weight_gradient(const Conv2dShape& shape, const Conv2dTile& tile);
+int64_t packed_floats(const Correlation& conv, const Conv2dTile& tile);
+int64_t scratch_floats(const Correlation& conv);    // per worker
+int64_t scratch_floats(const WeightGradient& plan);
 
-// conv2d_correlate_cpu.cpp. `scratch` has num_threads() slots of conv2d_scratch_floats(conv) floats.
+// conv2d_correlate_cpu.cpp. `scratch` has num_threads() slots of scratch_floats(conv) floats.
 FASTCNN_DECLARE_CPU(Conv2dTile, conv2d_tile)
 FASTCNN_DECLARE_CPU(void, conv2d_pack, const Correlation& conv, const WeightView& view, const float* weight,
                     float* packed)
 FASTCNN_DECLARE_CPU(void, conv2d_correlate, const Correlation& conv, const float* x, const float* packed,
                     const float* bias, bool relu, float* y, float* scratch, int64_t scratch_floats)
 
-// conv2d_weight_cpu.cpp. partial: splits x groups x (kH kW C_in / groups) x lanes floats; bias_partial: splits x groups
-// x lanes, or null.
-FASTCNN_DECLARE_CPU(void, conv2d_weight_partial, const Conv2dShape& shape, const WeightGradient& plan,
-                    const float* input, const float* grad_output, float* partial, float* bias_partial, float* scratch,
+// conv2d_weight_cpu.cpp. partial (splits, groups, kH kW C, lanes); bias_partial (splits, groups, lanes) or null.
+FASTCNN_DECLARE_CPU(void, conv2d_weight_partial, const WeightGradient& plan, const float* input,
+                    const float* grad_output, float* partial, float* bias_partial, float* scratch,
                     int64_t scratch_floats)
-FASTCNN_DECLARE_CPU(void, conv2d_weight_reduce, const Conv2dShape& shape, const WeightGradient& plan,
+// grad_weight[g, o, row] = sum over splits of partial[split, g, row, o], and the same for the bias.
+FASTCNN_DECLARE_CPU(void, conv2d_weight_reduce, int64_t splits, int64_t groups, int64_t rows, int64_t O, int64_t lanes,
                     const float* partial, const float* bias_partial, float* grad_weight, float* grad_bias)
 
-// conv2d_depthwise_cpu.cpp: groups == channels, C = O = 1; weights (taps, channels).
+// conv2d_depthwise_cpu.cpp: one input and one output channel per group; weight (taps, channels).
+FASTCNN_DECLARE_CPU(void, conv2d_depthwise_pack, const Correlation& conv, const WeightView& view, const float* weight,
+                    float* packed)
 FASTCNN_DECLARE_CPU(void, conv2d_depthwise, const Correlation& conv, const float* x, const float* weight,
                     const float* bias, bool relu, float* y)
+// partial (splits, taps, channels), bias_partial (splits, channels) or null.
+FASTCNN_DECLARE_CPU(void, conv2d_depthwise_weight_partial, const Correlation& conv, int64_t splits, const float* input,
+                    const float* grad_output, float* partial, float* bias_partial)
+
+// conv2d_epilogue_cpu.cpp: masked = output <= 0 ? 0 : grad_output; repeated[p, c m + j] = x[p, c]; its adjoint.
+FASTCNN_DECLARE_CPU(void, conv2d_mask_relu, const float* grad_output, const float* output, float* masked, int64_t n)
+FASTCNN_DECLARE_CPU(void, conv2d_repeat_channels, const float* x, int64_t pixels, int64_t channels, int64_t multiplier,
+                    float* repeated)
+FASTCNN_DECLARE_CPU(void, conv2d_sum_repeated, const float* repeated, int64_t pixels, int64_t channels,
+                    int64_t multiplier, float* x)
+
+// conv2d_reference.cpp: float64, plain loops.
+void conv2d_forward_reference(const Conv2dShape& shape, const double* input, const double* weight, const double* bias,
+                              bool relu, double* output);
+void conv2d_backward_input_reference(const Conv2dShape& shape, const double* grad_output, const double* weight,
+                                     double* grad_input);
+void conv2d_backward_weight_reference(const Conv2dShape& shape, const double* grad_output, const double* input,
+                                      double* grad_weight, double* grad_bias);
 
 }  // namespace fastcnn

@@ -3,19 +3,13 @@
 // in place), and multiplies it with panels of packed weights that stream past.
 #include "ops/conv2d/conv2d.h"
 
-#include <string.h>
-
 #include "core/parallel.h"
+#include "ops/conv2d/conv2d_band.h"
 #include "ops/conv2d/conv2d_microkernel.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
-
-constexpr int64_t kWidth = Vec::N;
-
-int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
 
 struct BlockArguments {
   const float* x;
@@ -90,56 +84,6 @@ BlockKernel block_kernel(int64_t rows, int64_t vectors) {
   }
 }
 
-// Output rows [row_begin, row_end) of images [image_begin, image_end).
-struct Band {
-  int64_t image_begin, image_end, row_begin, row_end;
-};
-
-Band band_of(const Correlation& conv, int64_t i) {
-  if (conv.rows >= conv.H_out) return {i * conv.images, min_of((i + 1) * conv.images, conv.N), 0, conv.H_out};
-  const int64_t bands = (conv.H_out + conv.rows - 1) / conv.rows;
-  const int64_t row = i % bands * conv.rows;
-  return {i / bands, i / bands + 1, row, min_of(row + conv.rows, conv.H_out)};
-}
-
-// Copies `count` pixels of `channels` floats.
-void copy_pixels(const float* from, int64_t from_pixel, float* to, int64_t to_pixel, int64_t channels, int64_t count) {
-  if (from_pixel == channels && to_pixel == channels) {
-    memcpy(to, from, size_t(count * channels) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i, from += from_pixel, to += to_pixel) {
-    int64_t c = 0;
-    for (; c + kWidth <= channels; c += kWidth) simd::store(to + c, simd::load(from + c));
-    for (; c < channels; ++c) to[c] = from[c];
-  }
-}
-
-// The band's input pixels of one group, zero outside the image.
-void copy_band(const Correlation& conv, const Band& band, const float* x, float* copy) {
-  const int64_t x_pixel = conv.groups * conv.C;
-  const int64_t width = conv.row / conv.pixel;
-  const int64_t height = conv.image / conv.row;
-  const int64_t left = min_of(max_of(-conv.origin_w, 0), width);
-  const int64_t right = max_of(min_of(conv.W - conv.origin_w, width), left);
-  const int64_t rows = min_of(height, (band.row_end - band.row_begin - 1) * conv.stride_h +
-                                          (conv.taps_h - 1) * conv.dilation_h + 1);
-  for (int64_t n = band.image_begin; n < band.image_end; ++n) {
-    for (int64_t r = 0; r < rows; ++r) {
-      float* to = copy + (n - band.image_begin) * conv.image + r * conv.row;
-      const int64_t row = band.row_begin * conv.stride_h + conv.origin_h + r;
-      if (row < 0 || row >= conv.H) {
-        memset(to, 0, size_t(conv.row) * sizeof(float));
-        continue;
-      }
-      memset(to, 0, size_t(left * conv.pixel) * sizeof(float));
-      copy_pixels(x + ((n * conv.H + row) * conv.W + conv.origin_w + left) * x_pixel, x_pixel, to + left * conv.pixel,
-                  conv.pixel, conv.C, right - left);
-      memset(to + right * conv.pixel, 0, size_t((width - right) * conv.pixel) * sizeof(float));
-    }
-  }
-}
-
 }  // namespace
 
 Conv2dTile conv2d_tile() { return {kWidth, kPanel, kRows}; }
@@ -177,21 +121,17 @@ void conv2d_pack(const Correlation& conv, const WeightView& view, const float* w
 
 void conv2d_correlate(const Correlation& conv, const float* x, const float* packed, const float* bias, bool relu,
                       float* y, float* scratch, int64_t scratch_floats) {
-  const bool in_place = conv.pixel == 0;
-  const int64_t pixel = in_place ? conv.groups * conv.C : conv.pixel;
-  const int64_t row = in_place ? conv.W * pixel : conv.row;
-  const int64_t image = in_place ? conv.H * row : conv.image;
+  const int64_t pixel = conv.pixel, row = conv.row, image = conv.image;
   Steps steps{{conv.taps_h, conv.taps_w, conv.C}, {conv.dilation_h * row, conv.dilation_w * pixel, 1}};
   if (conv.dilation_w == 1 && pixel == conv.C) {  // the taps of a row are one run
     steps.count[1] = 1;
     steps.count[2] = conv.taps_w * conv.C;
   }
-  const int64_t bands = conv.rows >= conv.H_out ? (conv.N + conv.images - 1) / conv.images
-                                                : conv.N * ((conv.H_out + conv.rows - 1) / conv.rows);
+  const int64_t bands = bands_of(conv);
   const int64_t panels = (conv.O + kPanel - 1) / kPanel;
   const int64_t lanes = (conv.O + kWidth - 1) / kWidth * kWidth;
   const int64_t floats_per_lane = conv.taps_h * conv.taps_w * conv.C;
-  const int64_t max_pixels = band_pixels(conv);
+  const int64_t max_pixels = conv.images * conv.rows * conv.W_out;
 
   parallel_for(bands * conv.slices, [&](int64_t chunk) {
     const Band band = band_of(conv, chunk / conv.slices);
@@ -213,11 +153,11 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
     const int64_t blocks = (pixels + kRows - 1) / kRows;
     for (int64_t g = 0; g < conv.groups; ++g) {
       const float* source = copy;
-      if (in_place) {
+      if (conv.in_place) {
         source = x + g * conv.C + band.image_begin * image +
                  (band.row_begin * conv.stride_h + conv.origin_h) * row + conv.origin_w * pixel;
       } else {
-        copy_band(conv, band, x + g * conv.C, copy);
+        copy_band(conv, band, x + g * conv.C, conv.groups * conv.C, conv.C, copy);
       }
       const int64_t panel_end = panels * (slice + 1) / conv.slices;
       for (int64_t panel = panels * slice / conv.slices; panel < panel_end; ++panel) {

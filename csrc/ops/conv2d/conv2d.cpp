@@ -1,0 +1,251 @@
+#include "ops/conv2d/conv2d.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/bind.h"
+#include "core/parallel.h"
+#include "core/stream.h"
+
+namespace fastcnn {
+
+namespace {
+
+float* floats(const Tensor& workspace) { return static_cast<float*>(workspace.raw()); }
+
+Tensor float_workspace(int64_t count) { return workspace(checked_mul(count, int64_t(sizeof(float))), Device{}); }
+
+// Scratch of every worker, in slots of whole cache lines.
+Tensor worker_scratch(int64_t floats_each) { return float_workspace(checked_mul(floats_each, num_threads())); }
+
+Tensor channels_last(const char* argument, const Tensor& tensor) {
+  check_float("conv2d", argument, tensor);
+  return to_layout(tensor, default_layout(tensor.rank()));
+}
+
+void check_shape(const char* argument, const Shape& got, const Shape& expected, const Shape& input) {
+  check(got == expected, "conv2d: ", argument, " has shape ", got, ", but expected ", expected, " (input ", input, ")");
+}
+
+bool parse_activation(const std::string& activation) {
+  check(activation == "none" || activation == "relu", "conv2d: activation is '", activation,
+        "', but expected 'none' or 'relu'");
+  return activation == "relu";
+}
+
+Shape output_shape(const Conv2dShape& s) { return {s.N, s.C_out, s.H_out, s.W_out}; }
+
+// One correlation: packs the weights, then multiplies.
+void correlate(Correlation conv, const WeightView& view, const float* x, const float* weight, const float* bias,
+               bool relu, float* y) {
+  if (conv.groups > 1 && conv.C == 1 && conv.O == 1) {
+    const Tensor packed = float_workspace(conv.taps_h * conv.taps_w * conv.groups);
+    FASTCNN_CPU(conv2d_depthwise_pack)(conv, view, weight, floats(packed));
+    FASTCNN_CPU(conv2d_depthwise)(conv, x, floats(packed), bias, relu, y);
+    return;
+  }
+  const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
+  plan_bands(&conv, tile);
+  const Tensor packed = float_workspace(packed_floats(conv, tile));
+  const int64_t slot = scratch_floats(conv);
+  const Tensor scratch = worker_scratch(slot);
+  FASTCNN_CPU(conv2d_pack)(conv, view, weight, floats(packed));
+  FASTCNN_CPU(conv2d_correlate)(conv, x, floats(packed), bias, relu, y, floats(scratch), slot);
+}
+
+// A depthwise convolution with several filters per channel, as one with as many channels as filters.
+Conv2dShape one_filter_per_channel(Conv2dShape s) {
+  s.C_in = s.groups = s.C_out;
+  return s;
+}
+
+// Points *input at the input of that convolution: itself, or the returned copy.
+Tensor repeat_channels(const Conv2dShape& s, const float** input) {
+  if (!s.depthwise() || s.C_out == s.C_in) return Tensor();
+  const int64_t pixels = s.N * s.H * s.W;
+  const Tensor repeated = float_workspace(checked_mul(pixels, s.C_out));
+  FASTCNN_CPU(conv2d_repeat_channels)(*input, pixels, s.C_in, s.O_group(), floats(repeated));
+  *input = floats(repeated);
+  return repeated;
+}
+
+void forward_float(const Conv2dShape& s, const float* input, const float* weight, const float* bias, bool relu,
+                   float* output) {
+  const Conv2dShape shape = s.depthwise() ? one_filter_per_channel(s) : s;
+  const Tensor repeated = repeat_channels(s, &input);
+  correlate(forward_correlation(shape), forward_weights(shape), input, weight, bias, relu, output);
+}
+
+void backward_input_float(const Conv2dShape& s, const float* grad_output, const float* weight, float* grad_input) {
+  const bool repeat = s.depthwise() && s.C_out != s.C_in;
+  const Conv2dShape shape = s.depthwise() ? one_filter_per_channel(s) : s;
+  const int64_t pixels = s.N * s.H * s.W;
+  Tensor repeated;
+  float* target = grad_input;
+  if (repeat) {
+    repeated = float_workspace(checked_mul(pixels, s.C_out));
+    target = floats(repeated);
+  }
+  const BackwardClasses classes = backward_classes(shape);
+  if (!classes.cover) std::fill_n(target, pixels * shape.C_in, 0.0f);
+  for (int64_t h = 0; h < classes.h; ++h) {
+    for (int64_t w = 0; w < classes.w; ++w) {
+      const Correlation conv = backward_correlation(shape, h, w);
+      if (conv.H_out == 0 || conv.W_out == 0) continue;
+      correlate(conv, backward_weights(shape, h, w), grad_output, weight, nullptr, false, target);
+    }
+  }
+  if (repeat) FASTCNN_CPU(conv2d_sum_repeated)(target, pixels, s.C_in, s.O_group(), grad_input);
+}
+
+void backward_weight_depthwise(const Conv2dShape& s, const float* grad_output, const float* input, float* grad_weight,
+                               float* grad_bias) {
+  const Correlation conv = forward_correlation(one_filter_per_channel(s));
+  const int64_t taps = s.kH * s.kW;
+  const int64_t splits = std::min<int64_t>(16, s.N * s.H_out);
+  const Tensor repeated = repeat_channels(s, &input);
+  // The reduction reads whole vectors: room for one more behind the last row.
+  const Tensor partial = float_workspace(checked_mul(splits * (taps + 1), s.C_out) + 64);
+  float* bias_partial = grad_bias ? floats(partial) + splits * taps * s.C_out : nullptr;
+  FASTCNN_CPU(conv2d_depthwise_weight_partial)(conv, splits, input, grad_output, floats(partial), bias_partial);
+  FASTCNN_CPU(conv2d_weight_reduce)
+  (splits, 1, taps, s.C_out, s.C_out, floats(partial), bias_partial, grad_weight, grad_bias);
+}
+
+void backward_weight_float(const Conv2dShape& s, const float* grad_output, const float* input, float* grad_weight,
+                           float* grad_bias) {
+  if (s.depthwise()) {
+    backward_weight_depthwise(s, grad_output, input, grad_weight, grad_bias);
+    return;
+  }
+  const WeightGradient plan = plan_weight_gradient(s, FASTCNN_CPU(conv2d_tile)());
+  const int64_t rows = s.kH * s.kW * s.C_group();
+  const Tensor partial = float_workspace(checked_mul(plan.splits * s.groups * (rows + 1), plan.lanes));
+  float* bias_partial = grad_bias ? floats(partial) + plan.splits * s.groups * rows * plan.lanes : nullptr;
+  const int64_t slot = scratch_floats(plan);
+  const Tensor scratch = worker_scratch(slot);
+  FASTCNN_CPU(conv2d_weight_partial)
+  (plan, input, grad_output, floats(partial), bias_partial, floats(scratch), slot);
+  FASTCNN_CPU(conv2d_weight_reduce)
+  (plan.splits, s.groups, rows, s.O_group(), plan.lanes, floats(partial), bias_partial, grad_weight, grad_bias);
+}
+
+Tensor conv2d_forward(const Tensor& any_input, const Tensor& any_weight, const OptionalTensor& optional_bias,
+                      const Shape& stride, const Shape& padding, const Shape& dilation, int64_t groups,
+                      const std::string& activation) {
+  const Tensor bias = value_or_undefined(optional_bias);
+  check_same("conv2d", "input", any_input, "weight", any_weight);
+  const Conv2dShape s =
+      conv2d_shape(any_input.shape(), any_weight.shape(), stride, padding, dilation, groups);
+  const bool relu = parse_activation(activation);
+  if (bias.defined()) {
+    check_same("conv2d", "input", any_input, "bias", bias);
+    check_shape("bias", bias.shape(), Shape{s.C_out}, any_input.shape());
+  }
+  const Tensor input = channels_last("input", any_input), weight = channels_last("weight", any_weight);
+  const Tensor output = empty(output_shape(s), input.dtype(), input.device());
+  if (output.numel() == 0) return output;
+  current_stream(input.device()).run("conv2d_forward", [=] {
+    if (input.dtype() == DType::float64) {
+      conv2d_forward_reference(s, input.data<double>(), weight.data<double>(),
+                               bias.defined() ? bias.data<double>() : nullptr, relu, output.data<double>());
+    } else {
+      forward_float(s, input.data<float>(), weight.data<float>(), bias.defined() ? bias.data<float>() : nullptr, relu,
+                    output.data<float>());
+    }
+  });
+  return output;
+}
+
+Tensor conv2d_backward_input(const Tensor& any_grad_output, const Tensor& any_weight, const Shape& input_shape,
+                             const Shape& stride, const Shape& padding, const Shape& dilation, int64_t groups) {
+  const Conv2dShape s = conv2d_shape(input_shape, any_weight.shape(), stride, padding, dilation, groups);
+  check_same("conv2d", "grad_output", any_grad_output, "weight", any_weight);
+  check_shape("grad_output", any_grad_output.shape(), output_shape(s), input_shape);
+  const Tensor grad_output = channels_last("grad_output", any_grad_output);
+  const Tensor weight = channels_last("weight", any_weight);
+  const Tensor grad_input = empty(input_shape, grad_output.dtype(), grad_output.device());
+  if (grad_input.numel() == 0) return grad_input;
+  current_stream(grad_output.device()).run("conv2d_backward_input", [=] {
+    if (weight.dtype() == DType::float64) {
+      conv2d_backward_input_reference(s, grad_output.data<double>(), weight.data<double>(), grad_input.data<double>());
+    } else {
+      backward_input_float(s, grad_output.data<float>(), weight.data<float>(), grad_input.data<float>());
+    }
+  });
+  return grad_input;
+}
+
+std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& any_grad_output, const Tensor& any_input,
+                                                         const Shape& weight_shape, const Shape& stride,
+                                                         const Shape& padding, const Shape& dilation, int64_t groups,
+                                                         bool with_bias, const OptionalTensor& out,
+                                                         const OptionalTensor& bias_out) {
+  const Conv2dShape s = conv2d_shape(any_input.shape(), weight_shape, stride, padding, dilation, groups);
+  check_same("conv2d", "grad_output", any_grad_output, "input", any_input);
+  check_shape("grad_output", any_grad_output.shape(), output_shape(s), any_input.shape());
+  const Tensor grad_output = channels_last("grad_output", any_grad_output);
+  const Tensor input = channels_last("input", any_input);
+  const Tensor grad_weight = out ? *out : empty(weight_shape, input.dtype(), input.device());
+  Tensor grad_bias;
+  if (with_bias) grad_bias = bias_out ? *bias_out : empty(Shape{s.C_out}, input.dtype(), input.device());
+  check_same("conv2d", "input", input, "out", grad_weight);
+  check_shape("out", grad_weight.shape(), weight_shape, input.shape());
+  check(grad_weight.layout() == Layout::channels_last, "conv2d: out is row-major, but must be channels-last");
+  if (with_bias) {
+    check_same("conv2d", "input", input, "bias_out", grad_bias);
+    check_shape("bias_out", grad_bias.shape(), Shape{s.C_out}, input.shape());
+  }
+  const OptionalTensor optional_bias = with_bias ? OptionalTensor(grad_bias) : std::nullopt;
+  if (grad_output.numel() == 0) {
+    zero_(grad_weight);
+    if (with_bias) zero_(grad_bias);
+    return {grad_weight, optional_bias};
+  }
+  current_stream(input.device()).run("conv2d_backward_weight", [=] {
+    if (input.dtype() == DType::float64) {
+      conv2d_backward_weight_reference(s, grad_output.data<double>(), input.data<double>(), grad_weight.data<double>(),
+                                       with_bias ? grad_bias.data<double>() : nullptr);
+    } else {
+      backward_weight_float(s, grad_output.data<float>(), input.data<float>(), grad_weight.data<float>(),
+                            with_bias ? grad_bias.data<float>() : nullptr);
+    }
+  });
+  return {grad_weight, optional_bias};
+}
+
+Tensor conv2d_mask_relu(const Tensor& any_grad_output, const Tensor& output) {
+  check_same("conv2d", "grad_output", any_grad_output, "output", output);
+  check_shape("grad_output", any_grad_output.shape(), output.shape(), output.shape());
+  const Tensor grad_output = to_layout(any_grad_output, output.layout());
+  const Tensor masked = empty_like(output);
+  current_stream(output.device()).run("conv2d_mask_relu", [=] {
+    if (output.dtype() == DType::float32) {
+      FASTCNN_CPU(conv2d_mask_relu)
+      (grad_output.data<float>(), output.data<float>(), masked.data<float>(), output.numel());
+      return;
+    }
+    const double *gradient = grad_output.data<double>(), *value = output.data<double>();
+    for (int64_t i = 0; i < output.numel(); ++i) masked.data<double>()[i] = value[i] <= 0 ? 0.0 : gradient[i];
+  });
+  return masked;
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+  m.def("conv2d_forward", &conv2d_forward, py::arg("input"), py::arg("weight"), py::arg("bias"), py::arg("stride"),
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("activation") = "none", release_gil(),
+        "activation(conv2d(input, weight) + bias); padding (pH, pW) or (top, bottom, left, right).");
+  m.def("conv2d_backward_input", &conv2d_backward_input, py::arg("grad_output"), py::arg("weight"),
+        py::arg("input_shape"), py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
+        release_gil(), "Gradient with respect to the input.");
+  m.def("conv2d_backward_weight", &conv2d_backward_weight, py::arg("grad_output"), py::arg("input"),
+        py::arg("weight_shape"), py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
+        py::arg("bias") = false, py::arg("out") = py::none(), py::arg("bias_out") = py::none(), release_gil(),
+        "Gradients with respect to the weight and, if `bias`, the bias (else None), written to out and bias_out.");
+  m.def("conv2d_mask_relu", &conv2d_mask_relu, py::arg("grad_output"), py::arg("output"), release_gil(),
+        "grad_output where output > 0, else 0: the gradient of the fused ReLU.");
+}
+
+}  // namespace fastcnn

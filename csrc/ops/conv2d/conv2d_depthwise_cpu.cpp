@@ -1,0 +1,237 @@
+// Depthwise convolution: every channel has its own filter, vectors hold channels. Output rows are cut into runs of pixels
+// that see the same taps (the interior of a row is one run, each edge column another), so no kernel meets the padding.
+#include "core/parallel.h"
+#include "ops/conv2d/conv2d_band.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+using simd::Vec;
+
+constexpr int kPixels = 4;      // of a register block of the forward kernel, times kVectors of channels
+constexpr int kVectors = 2;
+constexpr int kTaps = simd::kVectorRegisters == 32 ? 12 : 9;  // accumulators of the weight gradient
+constexpr int64_t kRowsPerChunk = 8;
+
+// Pixels [begin, end) of output row `row` of image n see taps [h0, h1) x [w0, w1); the others fall into the padding.
+struct Run {
+  int64_t n, row, begin, end;
+  int64_t h0, h1, w0, w1;
+};
+
+FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? -((-a) / b) : (a + b - 1) / b; }
+
+// Taps t of [0, taps) with 0 <= start + t * dilation < size.
+void valid_taps(int64_t start, int64_t dilation, int64_t taps, int64_t size, int64_t* first, int64_t* last) {
+  *first = min_of(max_of(ceil_div(-start, dilation), 0), taps);
+  *last = max_of(min_of(ceil_div(size - start, dilation), taps), *first);
+}
+
+template <class Body>
+void for_each_run(const Correlation& conv, int64_t n, int64_t row, const Body& body) {
+  Run run;
+  run.n = n;
+  run.row = row;
+  valid_taps(row * conv.stride_h + conv.origin_h, conv.dilation_h, conv.taps_h, conv.H, &run.h0, &run.h1);
+  for (int64_t q = 0; q < conv.W_out; q = run.end) {
+    run.begin = q;
+    run.end = q + 1;
+    const int64_t column = q * conv.stride_w + conv.origin_w;
+    valid_taps(column, conv.dilation_w, conv.taps_w, conv.W, &run.w0, &run.w1);
+    const int64_t reach = (conv.taps_w - 1) * conv.dilation_w;
+    if (column >= 0 && column + reach < conv.W) run.end = (conv.W - 1 - reach - conv.origin_w) / conv.stride_w + 1;
+    run.end = min_of(run.end, conv.W_out);
+    body(run);
+  }
+}
+
+struct ForwardArguments {
+  const float* x;       // input pixel under tap (0, 0) of output pixel 0, at the first channel
+  const float* weight;  // of tap (0, 0), at the first channel
+  const float* bias;    // may be null
+  float* y;             // of output pixel 0
+  int64_t x_step, y_step, x_tap_row, x_tap, channels, taps_w;
+  int64_t lanes;        // of the last vector
+  bool relu;
+};
+
+template <int MR, int NV, bool kTail>
+FASTCNN_INLINE void forward_block(const ForwardArguments& args, const Run& run, int64_t q) {
+  const auto load = [&](const float* p, int j) {
+    return kTail && j == NV - 1 ? simd::load_n(p + j * kWidth, args.lanes) : simd::load(p + j * kWidth);
+  };
+  Vec acc[MR][NV];
+#pragma GCC unroll 4
+  for (int j = 0; j < NV; ++j) {
+    const Vec bias = args.bias ? load(args.bias, j) : simd::zero();
+#pragma GCC unroll 4
+    for (int i = 0; i < MR; ++i) acc[i][j] = bias;
+  }
+  for (int64_t h = run.h0; h < run.h1; ++h) {
+    for (int64_t w = run.w0; w < run.w1; ++w) {
+      const float* x = args.x + q * args.x_step + h * args.x_tap_row + w * args.x_tap;
+      const float* tap = args.weight + (h * args.taps_w + w) * args.channels;
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) {
+        const Vec weight = load(tap, j);
+#pragma GCC unroll 4
+        for (int i = 0; i < MR; ++i) acc[i][j] = simd::fma(load(x + i * args.x_step, j), weight, acc[i][j]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < MR; ++i) {
+    float* y = args.y + (q + i) * args.y_step;
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      const Vec value = args.relu ? simd::max(simd::zero(), acc[i][j]) : acc[i][j];
+      if (kTail && j == NV - 1) {
+        simd::store_n(y + j * kWidth, value, args.lanes);
+      } else {
+        simd::store(y + j * kWidth, value);
+      }
+    }
+  }
+}
+
+template <int NV, bool kTail>
+void forward_run(const ForwardArguments& args, const Run& run) {
+  int64_t q = run.begin;
+  for (; q + kPixels <= run.end; q += kPixels) forward_block<kPixels, NV, kTail>(args, run, q);
+  if (q < run.end && run.end - run.begin >= kPixels) {  // the last block overlaps the one before
+    forward_block<kPixels, NV, kTail>(args, run, run.end - kPixels);
+    return;
+  }
+  for (; q < run.end; ++q) forward_block<1, NV, kTail>(args, run, q);
+}
+
+// acc[t] += sum over the run of grad_output[q] * x[q + offset[t]], one vector of channels.
+template <int T>
+void weight_taps(const float* x, const int64_t* offset, int64_t x_step, const float* grad_output, int64_t y_step,
+                 int64_t pixels, int64_t lanes, float* const* sums) {
+  Vec acc[T];
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) acc[t] = simd::load_n(sums[t], lanes);
+  if (lanes == kWidth) {
+    for (int64_t q = 0; q < pixels; ++q, x += x_step, grad_output += y_step) {
+      const Vec gradient = simd::load(grad_output);
+#pragma GCC unroll 16
+      for (int t = 0; t < T; ++t) acc[t] = simd::fma(gradient, simd::load(x + offset[t]), acc[t]);
+    }
+  } else {
+    for (int64_t q = 0; q < pixels; ++q, x += x_step, grad_output += y_step) {
+      const Vec gradient = simd::load_n(grad_output, lanes);
+#pragma GCC unroll 16
+      for (int t = 0; t < T; ++t) acc[t] = simd::fma(gradient, simd::load_n(x + offset[t], lanes), acc[t]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) simd::store_n(sums[t], acc[t], lanes);
+}
+
+using WeightKernel = void (*)(const float*, const int64_t*, int64_t, const float*, int64_t, int64_t, int64_t,
+                              float* const*);
+const WeightKernel kWeightKernels[] = {
+    nullptr,        weight_taps<1>,  weight_taps<2>,  weight_taps<3>, weight_taps<4>, weight_taps<5>, weight_taps<6>,
+    weight_taps<7>, weight_taps<8>,  weight_taps<9>,
+#if defined(__AVX512F__)
+    weight_taps<10>, weight_taps<11>, weight_taps<12>,
+#endif
+};
+
+// The weight gradient of one run, a few taps at a time.
+void weight_run(const Correlation& conv, const Run& run, const float* x, const float* grad_output, float* partial) {
+  const int64_t channels = conv.groups;
+  const int64_t width = run.w1 - run.w0, taps = (run.h1 - run.h0) * width;
+  const float* first = x + ((run.n * conv.H + run.row * conv.stride_h + conv.origin_h) * conv.W +
+                            run.begin * conv.stride_w + conv.origin_w) * channels;
+  const float* gradient = grad_output + run.n * conv.y_image + run.row * conv.y_row + run.begin * conv.y_pixel;
+  const int64_t parts = (taps + kTaps - 1) / kTaps;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t begin = taps * part / parts, count = taps * (part + 1) / parts - begin;
+    int64_t offset[kTaps];
+    float* sums[kTaps];
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t h = run.h0 + (begin + t) / width, w = run.w0 + (begin + t) % width;
+      offset[t] = (h * conv.dilation_h * conv.W + w * conv.dilation_w) * channels;
+      sums[t] = partial + (h * conv.taps_w + w) * channels;
+    }
+    for (int64_t c = 0; c < channels; c += kWidth) {
+      kWeightKernels[count](first + c, offset, conv.stride_w * channels, gradient + c, conv.y_pixel,
+                            run.end - run.begin, min_of(kWidth, channels - c), sums);
+      for (int64_t t = 0; t < count; ++t) sums[t] += kWidth;
+    }
+  }
+}
+
+}  // namespace
+
+// packed (taps, channels), in the order of conv's taps.
+void conv2d_depthwise_pack(const Correlation& conv, const WeightView& view, const float* weight, float* packed) {
+  for (int64_t t = 0; t < conv.taps_h * conv.taps_w; ++t) {
+    const float* tap = weight + view.start + t / conv.taps_w * view.tap_h + t % conv.taps_w * view.tap_w;
+    for (int64_t g = 0; g < conv.groups; ++g) packed[t * conv.groups + g] = tap[g * view.group];
+  }
+}
+
+void conv2d_depthwise(const Correlation& conv, const float* x, const float* weight, const float* bias, bool relu,
+                      float* y) {
+  const int64_t channels = conv.groups;
+  const int64_t blocks = (conv.H_out + kRowsPerChunk - 1) / kRowsPerChunk;
+  parallel_for(conv.N * blocks, [&](int64_t chunk) {
+    const int64_t n = chunk / blocks, row_begin = chunk % blocks * kRowsPerChunk;
+    for (int64_t row = row_begin; row < min_of(row_begin + kRowsPerChunk, conv.H_out); ++row) {
+      for_each_run(conv, n, row, [&](const Run& run) {
+        ForwardArguments args;
+        args.x_step = conv.stride_w * channels;
+        args.y_step = conv.y_pixel;
+        args.x_tap_row = conv.dilation_h * conv.W * channels;
+        args.x_tap = conv.dilation_w * channels;
+        args.channels = channels;
+        args.taps_w = conv.taps_w;
+        args.relu = relu;
+        for (int64_t c = 0; c < channels; c += kVectors * kWidth) {
+          args.x = x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels + c;
+          args.weight = weight + c;
+          args.bias = bias ? bias + c : nullptr;
+          args.y = y + conv.y_offset + n * conv.y_image + row * conv.y_row + c;
+          const int64_t left = channels - c;
+          if (left >= kVectors * kWidth) {
+            forward_run<2, false>(args, run);
+          } else {
+            args.lanes = left > kWidth ? left - kWidth : left;
+            left > kWidth ? forward_run<2, true>(args, run) : forward_run<1, true>(args, run);
+          }
+        }
+      });
+    }
+  });
+}
+
+void conv2d_depthwise_weight_partial(const Correlation& conv, int64_t splits, const float* input,
+                                     const float* grad_output, float* partial, float* bias_partial) {
+  const int64_t channels = conv.groups, taps = conv.taps_h * conv.taps_w;
+  const int64_t rows = conv.N * conv.H_out;
+  parallel_for(splits, [&](int64_t split) {
+    float* sums = partial + split * taps * channels;
+    memset(sums, 0, size_t(taps * channels) * sizeof(float));
+    float* bias = bias_partial ? bias_partial + split * channels : nullptr;
+    if (bias) memset(bias, 0, size_t(channels) * sizeof(float));
+    for (int64_t i = rows * split / splits; i < rows * (split + 1) / splits; ++i) {
+      for_each_run(conv, i / conv.H_out, i % conv.H_out,
+                   [&](const Run& run) { weight_run(conv, run, input, grad_output, sums); });
+      if (!bias) continue;
+      const float* gradient = grad_output + i * conv.y_row;
+      for (int64_t c = 0; c < channels; c += kWidth) {
+        const int64_t lanes = min_of(kWidth, channels - c);
+        Vec sum = simd::load_n(bias + c, lanes);
+        for (int64_t q = 0; q < conv.W_out; ++q) sum = sum + simd::load_n(gradient + q * channels + c, lanes);
+        simd::store_n(bias + c, sum, lanes);
+      }
+    }
+  });
+}
+
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn

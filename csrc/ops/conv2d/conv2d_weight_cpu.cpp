@@ -1,0 +1,197 @@
+// Weight gradient: grad_weight[(i, j, c), o] = sum over pixels of input[pixel, (i, j, c)] * grad_output[pixel, o].
+// A chunk owns some channels and some bands of pixels. Per band the accumulators of a register block (rows (i, j, c),
+// lanes o) stay in registers while the pixels stream past; the blocks are summed over the bands in `partial`, and the
+// partial sums over the chunks in a fixed order by conv2d_weight_reduce, which also transposes.
+#include "core/parallel.h"
+#include "ops/conv2d/conv2d_band.h"
+#include "ops/conv2d/conv2d_microkernel.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+struct BlockArguments {
+  const float* input;
+  const float* grad_output;
+  int64_t pixel;             // floats between pixels of grad_output
+  float* partial;            // at the panel's first lane
+  const int64_t* x_offset;   // of the block's rows
+  const int64_t* row;        // where the rows lie in partial
+  int64_t lanes;             // of the last vector that exist
+  bool first;                // partial is written, not added to
+};
+
+template <int MR, int NV, bool kTail>
+void gradient_block(const BlockArguments& args, const Steps& steps) {
+  Block<MR, NV> block;
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) block.acc[i][j] = simd::zero();
+  Block<MR, NV>::template accumulate<kTail>(block, args.input, args.x_offset, args.grad_output, args.pixel, steps,
+                                            args.lanes);
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+    float* to = args.partial + args.row[i];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      Vec sum = block.acc[i][j];
+      if (!args.first) sum = simd::load(to + j * kWidth) + sum;
+      simd::store(to + j * kWidth, sum);
+    }
+  }
+}
+
+using BlockKernel = void (*)(const BlockArguments&, const Steps&);
+
+template <int NV, bool kTail>
+BlockKernel block_kernel(int64_t rows) {
+  static const BlockKernel table[] = {
+      nullptr, gradient_block<1, NV, kTail>, gradient_block<2, NV, kTail>, gradient_block<3, NV, kTail>,
+#if defined(__AVX2__)
+      gradient_block<4, NV, kTail>, gradient_block<5, NV, kTail>, gradient_block<6, NV, kTail>,
+#endif
+#if defined(__AVX512F__)
+      gradient_block<7, NV, kTail>, gradient_block<8, NV, kTail>, gradient_block<9, NV, kTail>,
+      gradient_block<10, NV, kTail>, gradient_block<11, NV, kTail>, gradient_block<12, NV, kTail>,
+      gradient_block<13, NV, kTail>, gradient_block<14, NV, kTail>,
+#endif
+  };
+  return table[rows];
+}
+
+template <bool kTail>
+BlockKernel block_kernel(int64_t rows, int64_t vectors) {
+  switch (vectors) {
+    case 1:
+      return block_kernel<1, kTail>(rows);
+    case 2:
+      return block_kernel<2, kTail>(rows);
+#if !defined(__AVX2__)
+    case 3:
+      return block_kernel<3, kTail>(rows);
+#endif
+    default:
+      return block_kernel<kVectors, kTail>(rows);
+  }
+}
+
+// to[lane] (+)= sum of `pixels` rows of grad_output, `pixel` floats apart.
+void sum_rows(const float* grad_output, int64_t pixel, int64_t pixels, int64_t channels, float* to, bool first) {
+  for (int64_t o = 0; o < channels; o += kWidth) {
+    const int64_t lanes = min_of(kWidth, channels - o);
+    Vec sums[4] = {simd::zero(), simd::zero(), simd::zero(), simd::zero()};
+    const float* from = grad_output + o;
+    int64_t p = 0;
+    for (; p + 4 <= pixels; p += 4)
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) sums[i] = sums[i] + simd::load_n(from + (p + i) * pixel, lanes);
+    for (; p < pixels; ++p) sums[0] = sums[0] + simd::load_n(from + p * pixel, lanes);
+    Vec sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    if (!first) sum = simd::load(to + o) + sum;
+    simd::store(to + o, sum);
+  }
+}
+
+}  // namespace
+
+void conv2d_weight_partial(const WeightGradient& plan, const float* input, const float* grad_output, float* partial,
+                           float* bias_partial, float* scratch, int64_t scratch_floats) {
+  const Correlation& conv = plan.conv;
+  const int64_t taps = conv.taps_h * conv.taps_w;
+  const int64_t C_in = conv.groups * conv.C, C_out = conv.groups * conv.O;
+  const int64_t bands = bands_of(conv);
+
+  parallel_for(plan.splits * conv.groups * plan.slices, [&](int64_t chunk) {
+    const int64_t slice = chunk % plan.slices, g = chunk / plan.slices % conv.groups;
+    const int64_t split = chunk / plan.slices / conv.groups;
+    const int64_t c0 = slice * plan.slice, channels = min_of(plan.slice, conv.C - c0);
+    const int64_t rows = taps * channels, blocks = (rows + kRows - 1) / kRows;
+    int64_t* x_offset = reinterpret_cast<int64_t*>(scratch + current_worker() * scratch_floats);
+    int64_t* partial_row = x_offset + rows;
+    float* copy = reinterpret_cast<float*>(x_offset + (2 * rows + 7) / 8 * 8);
+    for (int64_t t = 0; t < taps; ++t) {
+      for (int64_t c = 0; c < channels; ++c) {
+        x_offset[t * channels + c] =
+            t / conv.taps_w * conv.dilation_h * conv.row + t % conv.taps_w * conv.dilation_w * conv.pixel + c;
+        partial_row[t * channels + c] = (t * conv.C + c0 + c) * plan.lanes;
+      }
+    }
+    float* group_partial = partial + (split * conv.groups + g) * taps * conv.C * plan.lanes;
+    float* group_bias = bias_partial && slice == 0 ? bias_partial + (split * conv.groups + g) * plan.lanes : nullptr;
+
+    const int64_t band_begin = bands * split / plan.splits, band_end = bands * (split + 1) / plan.splits;
+    for (int64_t b = band_begin; b < band_end; ++b) {
+      const Band band = band_of(conv, b);
+      const float* source = copy;
+      if (conv.in_place) {
+        source = input + g * conv.C + c0 + band.image_begin * conv.image +
+                 (band.row_begin * conv.stride_h + conv.origin_h) * conv.row + conv.origin_w * conv.pixel;
+      } else {
+        copy_band(conv, band, input + g * conv.C + c0, C_in, channels, copy);
+      }
+      const int64_t images = band.image_end - band.image_begin, height = band.row_end - band.row_begin;
+      const float* gradient = grad_output +
+                              (band.image_begin * conv.H_out + band.row_begin) * conv.W_out * C_out + g * conv.O;
+      const bool first = b == band_begin;
+      if (group_bias) sum_rows(gradient, C_out, images * height * conv.W_out, conv.O, group_bias, first);
+      Steps steps{{images, height, conv.W_out},
+                  {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
+      for (int64_t o = 0; o < plan.lanes; o += kPanel) {
+        const int64_t vectors = min_of(kPanel, plan.lanes - o) / kWidth;
+        BlockArguments args;
+        args.input = source;
+        args.grad_output = gradient + o;
+        args.pixel = C_out;
+        args.partial = group_partial + o;
+        args.lanes = min_of(kWidth, conv.O - o - (vectors - 1) * kWidth);
+        args.first = first;
+        for (int64_t block = 0; block < blocks; ++block) {
+          const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
+          args.x_offset = x_offset + begin;
+          args.row = partial_row + begin;
+          const BlockKernel kernel = args.lanes == kWidth ? block_kernel<false>(end - begin, vectors)
+                                                          : block_kernel<true>(end - begin, vectors);
+          kernel(args, steps);
+        }
+      }
+    }
+  });
+}
+
+void conv2d_weight_reduce(int64_t splits, int64_t groups, int64_t rows, int64_t O, int64_t lanes, const float* partial,
+                          const float* bias_partial, float* grad_weight, float* grad_bias) {
+  constexpr int64_t kBlock = 16;  // rows transposed at a time
+  const int64_t blocks = (rows + kBlock - 1) / kBlock;
+  parallel_ranges(groups * blocks, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t g = block / blocks, row = block % blocks * kBlock;
+      const int64_t count = min_of(kBlock, rows - row);
+      for (int64_t o = 0; o < O; o += kWidth) {
+        float tile[kBlock][Vec::N];
+        for (int64_t r = 0; r < count; ++r) {
+          const float* from = partial + (g * rows + row + r) * lanes + o;
+          Vec sum = simd::load(from);
+          for (int64_t s = 1; s < splits; ++s) sum = sum + simd::load(from + s * groups * rows * lanes);
+          simd::store(tile[r], sum);
+        }
+        const int64_t channels = min_of(kWidth, O - o);
+        for (int64_t lane = 0; lane < channels; ++lane) {
+          float* to = grad_weight + (g * O + o + lane) * rows + row;
+          for (int64_t r = 0; r < count; ++r) to[r] = tile[r][lane];
+        }
+      }
+    }
+  });
+  if (!grad_bias) return;
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t o = 0; o < O; ++o) {
+      float sum = 0;
+      for (int64_t s = 0; s < splits; ++s) sum += bias_partial[(s * groups + g) * lanes + o];
+      grad_bias[g * O + o] = sum;
+    }
+  }
+}
+
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn
