@@ -4,7 +4,7 @@ fastcnn's kernels: tensors without autograd. Use the fastcnn package instead.
 from __future__ import annotations
 import numpy
 import typing
-__all__: list[str] = ['Recording', 'Tensor', 'accumulate_', 'active_isa', 'begin_recording', 'best_isa', 'bfloat16', 'bool_', 'copy_', 'cpu_has_bf16', 'cpu_has_vnni', 'device', 'dtype', 'empty', 'empty_cache', 'empty_like', 'end_recording', 'fail_nth_allocation', 'float32', 'float64', 'generator_state', 'get_precision', 'int64', 'memory_stats', 'num_threads', 'num_threads_source', 'poison_allocations', 'reset_max_memory_allocated', 'running_pool_threads', 'set_isa', 'set_num_threads', 'set_precision', 'to_layout', 'uint8', 'version', 'zero_', 'zeros']
+__all__: list[str] = ['Recording', 'Tensor', 'accumulate_', 'active_isa', 'begin_recording', 'best_isa', 'bfloat16', 'bool_', 'copy_', 'copy_peak', 'cpu_has_bf16', 'cpu_has_vnni', 'device', 'dtype', 'empty', 'empty_cache', 'empty_like', 'end_recording', 'fail_nth_allocation', 'float32', 'float64', 'fma_peak', 'generator_state', 'get_precision', 'int64', 'memory_stats', 'num_threads', 'num_threads_source', 'poison_allocations', 'reset_max_memory_allocated', 'running_pool_threads', 'set_isa', 'set_num_threads', 'set_precision', 'to_layout', 'uint8', 'version', 'zero_', 'zeros']
 class dtype:
     """
     Element type of a tensor.
@@ -165,6 +165,10 @@ def best_isa() -> str:
     ...
 def copy_(destination: Tensor, source: Tensor) -> None:
     ...
+def copy_peak(destination: Tensor, source: Tensor) -> None:
+    """
+    Copies float32 values past the caches.
+    """
 def cpu_has_bf16() -> bool:
     ...
 def cpu_has_vnni() -> bool:
@@ -179,6 +183,10 @@ def end_recording(device: device | str) -> Recording:
     ...
 def fail_nth_allocation(nth: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
+def fma_peak(chunks: typing.SupportsInt | typing.SupportsIndex, rounds: typing.SupportsInt | typing.SupportsIndex) -> int:
+    """
+    Runs `chunks` register-only chains of multiply-adds in parallel; returns the floating-point operations done.
+    """
 def generator_state(seed: typing.SupportsInt | typing.SupportsIndex) -> Tensor:
     ...
 def get_precision() -> str:
