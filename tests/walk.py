@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pytest
 
 import fastcnn as fc
 from fastcnn import _C, autograd
@@ -36,6 +35,8 @@ def is_small(op: Op, case: Case) -> bool:
 
 def cases(keep: Callable[[Op, Case], bool] = lambda op, case: True) -> list[Any]:
     """pytest parameters (op, case) of every small case that `keep` accepts."""
+    import pytest  # here, because the benchmarks use this module without pytest
+
     return [
         pytest.param(op, case, id=f"{op.name}[{case.id}]")
         for op in all_ops()

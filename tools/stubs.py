@@ -25,7 +25,8 @@ def generate() -> str:
     text = text.replace("numpy.dtype[typing.Any]", "dtype")  # stubgen takes our class of that name for NumPy's
     text = text.replace("device: device", "device: device | str")  # strings convert
     text = text.replace("(*args, **kwargs):", "(*args: typing.Any, **kwargs: typing.Any) -> str:")  # __repr__, __str__
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    lines = [line.rstrip() for line in text.splitlines() if not line.startswith("__all__")]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

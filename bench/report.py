@@ -1,0 +1,134 @@
+"""Results as a table, JSON and a roofline picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+KERNEL_COLUMNS = ("case", "pass", "ms", "+-%", "GFLOP/s", "GB/s", "ceiling", "peer ms", "ratio", "best peer")
+MODEL_COLUMNS = ("model", "batch", "ms/step", "+-%", "images/s", "configuration", "peer ms", "ratio", "best peer")
+
+
+def seconds(value: float) -> str:
+    """Milliseconds with three digits."""
+    milliseconds = value * 1e3
+    return f"{milliseconds:.{max(0, 2 - math.floor(math.log10(max(milliseconds, 1e-6))))}f}"
+
+
+def kernel_row(row: dict[str, Any]) -> tuple[str, ...]:
+    """One line of the kernels table."""
+    peer = (seconds(row["peer_seconds"]), f"{row['ratio']:.2f}x", row["peer"]) if "peer" in row else ("", "", "")
+    return (
+        f"{row['op']}[{row['case']}]",
+        row["pass"],
+        seconds(row["seconds"]),
+        f"{row['spread'] * 50:.0f}",
+        f"{row['gflops']:.1f}" if row["flops"] else "",
+        f"{row['gigabytes']:.1f}" if row["bytes"] else "",
+        f"{row['share']:.0%}" if row["share"] else "",
+        *peer,
+    )
+
+
+def model_row(row: dict[str, Any]) -> tuple[str, ...]:
+    """One line of the models table."""
+    peer = (seconds(row["peer_seconds"]), f"{row['ratio']:.2f}x", row["peer"]) if "peer" in row else ("", "", "")
+    return (
+        row["model"],
+        str(row["batch"]),
+        seconds(row["seconds"]),
+        f"{row['spread'] * 50:.0f}",
+        f"{row['images_per_second']:.0f}",
+        row["configuration"],
+        *peer,
+    )
+
+
+def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Aligned text; numbers to the right."""
+    widths = [max(len(line[i]) for line in [columns, *rows]) for i in range(len(columns))]
+    words = {"case", "pass", "best peer", "model", "configuration"}
+
+    def line(cells: tuple[str, ...]) -> str:
+        parts = (
+            cell.ljust(width) if column in words else cell.rjust(width)
+            for cell, width, column in zip(cells, widths, columns, strict=True)
+        )
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(columns), *(line(row) for row in rows)])
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """Typical and worst ratio to the peer; empty without a peer."""
+    rated = sorted((row for row in rows if "ratio" in row), key=lambda row: row["ratio"])
+    if not rated:
+        return ""
+    worst = rated[0]
+    name = f"{worst['op']}[{worst['case']}] {worst['pass']}" if "op" in worst else f"batch {worst['batch']}"
+    middle = rated[len(rated) // 2]["ratio"]
+    slower = sum(row["ratio"] < 1 for row in rated)
+    return (
+        f"\nratio = the peer's best time / ours: median {middle:.2f}x, worst {worst['ratio']:.2f}x ({name}); "
+        f"{slower} of {len(rated)} below 1"
+    )
+
+
+def header(result: dict[str, Any]) -> str:
+    """The machine and its ceilings in a few lines."""
+    machine = result["machine"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}; load {machine['load_average']}; "
+        f"fastcnn {machine['fastcnn']} ({machine['commit']})"
+        + (f", {result['peer_version']}" if "peer_version" in result else ""),
+    ]
+    lines += [
+        f"ceiling with {c['threads']} thread{'s' if c['threads'] > 1 else ''}: {c['gflops']:.0f} GFLOP/s float32 "
+        f"multiply-add, {c['gigabytes']:.0f} GB/s copy"
+        for c in result["ceilings"]
+    ]
+    return "\n".join(lines)
+
+
+def write_json(path: str, result: dict[str, Any]) -> None:
+    """Everything that was measured."""
+    Path(path).write_text(json.dumps(result, indent=1) + "\n")
+
+
+def plot_roofline(path: str, result: dict[str, Any]) -> None:
+    """Attained GFLOP/s over FLOP per byte, below the measured ceilings."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = [row for row in result["kernels"] if row["flops"] and row["bytes"]]
+    figure, axes = plt.subplots(figsize=(10, 6.5), layout="constrained")
+    intensities = [row["flops"] / row["bytes"] for row in rows] or [1.0]
+    low, high = min(*intensities, 0.1) / 2, max(*intensities, 100.0) * 2
+    for style, ceiling in zip(("-", "--", ":", "-."), reversed(result["ceilings"]), strict=False):
+        ridge = ceiling["gflops"] / ceiling["gigabytes"]
+        label = f"{ceiling['threads']} threads: {ceiling['gflops']:.0f} GFLOP/s, {ceiling['gigabytes']:.0f} GB/s"
+        roof = [min(ceiling["gflops"], x * ceiling["gigabytes"]) for x in (low, ridge, high)]
+        axes.plot([low, ridge, high], roof, style, color="black", linewidth=1.2, label=label)
+    markers = {"forward": "o", "d input": "v", "d weight": "s"}
+    colors = {op: f"C{i % 10}" for i, op in enumerate(sorted({row["op"] for row in rows}))}
+    for op, color in colors.items():
+        for kind in sorted({row["pass"] for row in rows if row["op"] == op}, key=lambda k: (k != "forward", k)):
+            points = [row for row in rows if row["op"] == op and row["pass"] == kind]
+            xs = [row["flops"] / row["bytes"] for row in points]
+            style = {"color": color, "marker": markers.get(kind, "D"), "linestyle": "none"}
+            axes.plot(xs, [row["gflops"] for row in points], **style, markersize=6, label=f"{op} {kind}")
+    axes.set(xscale="log", yscale="log", xlim=(low, high))
+    axes.set_xlabel("arithmetic intensity (FLOP per byte of least traffic)")
+    axes.set_ylabel("attained GFLOP/s")
+    machine = result["machine"]
+    axes.set_title(
+        f"fastcnn {machine['fastcnn']} ({machine['commit']}), {machine['isa']}, {machine['cpu']}", fontsize=10
+    )
+    axes.grid(which="both", alpha=0.2)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
