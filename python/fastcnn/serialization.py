@@ -124,6 +124,19 @@ def read(path: str | os.PathLike[str], device: _C.device | str | None = None) ->
     return TensorFile(tensors, metadata, verified)
 
 
+def model_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The model's state_dict in a file: all tensors, or a training checkpoint's model.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, damaged or not safetensors.
+    """
+    tensors, metadata, _ = read(path)
+    if metadata.get("kind") != "checkpoint":
+        return tensors
+    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path`, whole, when the block ends without an exception; else nothing changes.

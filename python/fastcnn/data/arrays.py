@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,19 @@ def load_npz(path: str | os.PathLike[str]) -> Splits:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError(f"it holds a single array, but {', '.join(_KEYS)} are expected (np.savez)")
             missing = [key for key in _KEYS if key not in file]
             if missing:
-                raise ValueError(
-                    f"{path} lacks {', '.join(missing)}: it holds {', '.join(file.files) or 'nothing'}, but {', '.join(_KEYS)} "
-                    f"are expected"
-                )
+                holds = ", ".join(file.files) or "nothing"
+                raise ValueError(f"it lacks {', '.join(missing)}: it holds {holds}, but {', '.join(_KEYS)} are expected")
             x_train, y_train, x_test, y_test = (file[key] for key in _KEYS)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path} is not an .npz file, or it is corrupt: {error}") from None
-    except AttributeError:  # a single array (.npy)
-        raise ValueError(f"{path} holds a single array, but {', '.join(_KEYS)} are expected (np.savez)") from None
+    except FileNotFoundError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a usable .npz file: {error}") from None
     train_images, test_images = _as_images(x_train), _as_images(x_test)
     top = max((int(y.max(initial=-1)) for y in (y_train, y_test) if np.issubdtype(y.dtype, np.integer)), default=-1)
     classes = tuple(str(i) for i in range(top + 1))

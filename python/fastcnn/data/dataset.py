@@ -58,7 +58,7 @@ class Dataset:
             labels = labels[:, 0]
         if labels.shape != (len(images),):
             raise ValueError(f"{self.name}: labels have shape {labels.shape}, but {(len(images),)} is expected")
-        if images.shape[1] > 16 and images.shape[3] <= 4:
+        if min(images.shape[1:3]) > 4 >= images.shape[3]:
             raise ValueError(
                 f"{self.name}: images have shape {images.shape}, which reads as {images.shape[1]} channels of "
                 f"{images.shape[2]} x {images.shape[3]} pixels; did you mean images.transpose(0, 3, 1, 2)?"
