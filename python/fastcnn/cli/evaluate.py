@@ -15,7 +15,9 @@ from .saved import load_model
 
 NAME = "eval"
 HELP = "measure a trained model on test data"
-DESCRIPTION = "Measure loss and accuracy of a trained model on the test part of a data set: by default the one it was trained on."
+DESCRIPTION = (
+    "Measure loss and accuracy of a trained model on the test part of a data set: by default the one it was trained on."
+)
 EXAMPLES = """\
 examples:
   fastcnn eval runs/lenet5-mnist5k
@@ -46,7 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.data or training.get("data")
     if name is None:
         raise ValueError(f"{saved.path} does not say what it was trained on; give --data")
-    folder = arguments.data_dir or (training.get("data_dir") if arguments.data in (None, training.get("data")) else None)
+    folder = arguments.data_dir or (
+        training.get("data_dir") if arguments.data in (None, training.get("data")) else None
+    )
     test = load_dataset(name, folder, arguments.download).test
     expected = tuple(saved.about["input_shape"])
     if test.sample_shape != expected or len(test.classes) != len(saved.about["classes"]):
@@ -70,6 +74,6 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(report, indent=2))
     else:
         print(
-            f"{test.name}: accuracy {100 * result['accuracy']:.2f} %  loss {result['loss']:.4f}  ({len(test):,} images, "
-            f"{report['images_per_second']:,.0f} images/s)"
+            f"{test.name}: accuracy {100 * result['accuracy']:.2f} %  loss {result['loss']:.4f}  ({len(test):,} "
+            f"images, {report['images_per_second']:,.0f} images/s)"
         )

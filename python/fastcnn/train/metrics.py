@@ -16,6 +16,7 @@ import numpy as np
 from .. import _C
 from ..serialization import atomic_write
 from ..tensor import Tensor
+
 _MOST_PENDING = 16  # batches whose results are kept unread
 
 

@@ -49,7 +49,9 @@ class Progress:
             self._bar.update(step - self._bar.n)
         else:
             left = (now - self._start) / max(step - self._first, 1) * (self._steps - step)
-            print(f"{self._label}  step {step}/{self._steps}  {text}  {duration(left)} left", file=sys.stderr, flush=True)
+            print(
+                f"{self._label}  step {step}/{self._steps}  {text}  {duration(left)} left", file=sys.stderr, flush=True
+            )
 
     def close(self, record: Mapping[str, Any] | None = None, left: float | None = None) -> None:
         """Ends the epoch; with its record, prints the epoch's line."""
@@ -69,7 +71,7 @@ class Progress:
 
 
 def describe(loss: float, accuracy: float | None) -> str:
-    """ "loss 0.1234  accuracy 96.12 %" """
+    """Loss and accuracy as in: loss 0.1234  accuracy 96.12 %."""
     return f"loss {loss:.4f}" + (f"  accuracy {100 * accuracy:.2f} %" if accuracy is not None else "")
 
 

@@ -10,19 +10,20 @@ from .. import optim
 
 _WARMUP = 0.1  # share of the steps in which "warmup-cosine" raises the rate
 
+
+def _cosine(t: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * t))
+
+
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 # step / total -> factor of the learning rate
 SCHEDULES: dict[str, Callable[[float], float] | None] = {
     "warmup-cosine": lambda t: t / _WARMUP if t < _WARMUP else _cosine((t - _WARMUP) / (1 - _WARMUP)),
-    "cosine": lambda t: _cosine(t),
+    "cosine": _cosine,
     "linear": lambda t: 1.0 - t,
     "step": lambda t: 0.1 ** ((t >= 0.5) + (t >= 0.75)),
     "constant": None,
 }
-
-
-def _cosine(t: float) -> float:
-    return 0.5 * (1.0 + math.cos(math.pi * t))
 
 
 def make_optimizer(
@@ -53,8 +54,8 @@ def make_optimizer(
 def make_scheduler(name: str, optimizer: optim.Optimizer, steps: int) -> optim.lr_scheduler.LRScheduler | None:
     """A schedule over `steps` optimizer steps, to be stepped after each: one of `SCHEDULES`; None for "constant".
 
-    "warmup-cosine" rises linearly for the first tenth and falls as half a cosine to 0; "cosine" only falls; "linear" falls to
-    0; "step" divides by ten after half and after three quarters.
+    "warmup-cosine" rises linearly for the first tenth and falls as half a cosine to 0; "cosine" only falls; "linear"
+    falls to 0; "step" divides by ten after half and after three quarters.
 
     Raises:
         ValueError: unknown name.

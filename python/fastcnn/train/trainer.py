@@ -14,10 +14,10 @@ import numpy as np
 
 from .. import _C, random
 from ..autograd import no_grad
-from ..data import DataLoader, Dataset
+from ..data import DataLoader
 from ..nn import CrossEntropyLoss, Module
 from ..serialization import model_state, save
-from ..tensor import Tensor, from_numpy
+from ..tensor import Tensor
 from .checkpoint import load_checkpoint, save_checkpoint
 from .metrics import Meter, plot_curve, versions, write_json, write_metrics
 from .progress import Progress
@@ -120,7 +120,8 @@ class Trainer:
             progress: whether to report on stderr.
 
         Returns:
-            One record per epoch: epoch, steps, lr, train_loss, train_accuracy, val_..., test_..., images_per_second, seconds.
+            One record per epoch: epoch, steps, lr, train_loss, train_accuracy, val_..., test_..., images_per_second,
+            seconds.
 
         Raises:
             Interrupted: stopped by a signal (a KeyboardInterrupt); the checkpoint is written.
@@ -136,7 +137,9 @@ class Trainer:
             raise ValueError("fit: resume=True and checkpoint_every need a folder (out=...)")
         loader = as_loader(train, batch_size, shuffle=True, seed=seed)
         if not len(loader):
-            raise ValueError(f"fit: the training set gives no batch ({loader.num_samples} samples, batch_size {loader.batch_size})")
+            raise ValueError(
+                f"fit: the training set gives no batch ({loader.num_samples} samples, batch_size {loader.batch_size})"
+            )
         run = _Run(None if out is None else Path(out), loader, epochs, checkpoint_every, progress)
         self.history = run.history
         source = run.checkpoint if resume is True else Path(resume) if resume else None
@@ -185,8 +188,9 @@ class Trainer:
         if not math.isfinite(run.meter.loss):
             run.progress.close()
             raise FloatingPointError(
-                f"fit: the loss is {run.meter.loss} at step {run.step} of epoch {run.epoch + 1}; try a smaller learning rate "
-                f"(now {self.optimizer.param_groups[0]['lr']:g}), and check that the inputs are finite and normalised"
+                f"fit: the loss is {run.meter.loss} at step {run.step} of epoch {run.epoch + 1}; try a smaller "
+                f"learning rate (now {self.optimizer.param_groups[0]['lr']:g}), and check that the inputs are finite "
+                "and normalised"
             )
 
     def _train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,7 +206,12 @@ class Trainer:
         return loss, output
 
     def _finish_epoch(
-        self, run: _Run, val: Any, test: Any, patience: int | None, callbacks: Sequence[Callable[[Trainer, Record], bool | None]]
+        self,
+        run: _Run,
+        val: Any,
+        test: Any,
+        patience: int | None,
+        callbacks: Sequence[Callable[[Trainer, Record], bool | None]],
     ) -> None:
         record: Record = {"epoch": run.epoch + 1, "steps": run.step, "lr": self.optimizer.param_groups[0]["lr"]}
         self._check_loss(run)
@@ -254,7 +263,11 @@ class Trainer:
         }
         if run.best_epoch:
             summary |= {"best_epoch": run.best_epoch, "restored_best": restore_best}
-        self.summary = {**summary, "configuration": {**self.about, "batch_size": run.loader.batch_size}, "versions": versions()}
+        self.summary = {
+            **summary,
+            "configuration": {**self.about, "batch_size": run.loader.batch_size},
+            "versions": versions(),
+        }
         if run.out is None:
             return
         save(self.model, run.out / FINAL, {"kind": "model", **self.about})
@@ -370,7 +383,9 @@ class Trainer:
 class _Run:
     """Where one call of `fit` is."""
 
-    def __init__(self, out: Path | None, loader: DataLoader, epochs: int, checkpoint_every: int | None, show: bool) -> None:
+    def __init__(
+        self, out: Path | None, loader: DataLoader, epochs: int, checkpoint_every: int | None, show: bool
+    ) -> None:
         self.out = out
         self.checkpoint = None if out is None else out / CHECKPOINT
         self.loader = loader
@@ -421,7 +436,11 @@ class _Run:
         self.images = state["images"]
         self.epoch_seconds = state["epoch_seconds"]
         self.finished = state["finished"]
-        self.best_score, self.best_epoch, self.best_state = state["best_score"], state["best_epoch"], state["best_state"]
+        self.best_score, self.best_epoch, self.best_state = (
+            state["best_score"],
+            state["best_epoch"],
+            state["best_state"],
+        )
         self._before = state["elapsed"]
         self.history[:] = state["history"]
 
