@@ -75,7 +75,8 @@ def save(
         state = state.state_dict()
     if not isinstance(state, Mapping):
         raise TypeError(
-            f"save: state is {type(state).__name__}, but a mapping of names to tensors is expected, e.g. model.state_dict()"
+            f"save: state is {type(state).__name__}, but a mapping of names to tensors is expected, e.g. "
+            "model.state_dict()"
         )
     content = _encode({name: _to_entry(name, value) for name, value in state.items()}, dict(metadata or {}))
     with atomic_write(path) as file:
@@ -122,6 +123,19 @@ def read(path: str | os.PathLike[str], device: _C.device | str | None = None) ->
         verified = True
     tensors = {name: _to_tensor(entry, device) for name, entry in entries.items()}
     return TensorFile(tensors, metadata, verified)
+
+
+def model_state(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The model's state_dict in a file: all tensors, or a training checkpoint's model.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is truncated, damaged or not safetensors.
+    """
+    tensors, metadata, _ = read(path)
+    if metadata.get("kind") != "checkpoint":
+        return tensors
+    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
 
 
 @contextlib.contextmanager
@@ -219,7 +233,9 @@ def _decode(path: Path) -> tuple[dict[str, _Entry], dict[str, str]]:
     if len(content) < 8 or length > 100_000_000:
         raise ValueError(f"{path} is not a safetensors file ({len(content)} bytes), or it is damaged")
     if 8 + length > len(content):
-        raise ValueError(f"{path} is truncated: its header ends at byte {8 + length}, but the file has {len(content)} bytes")
+        raise ValueError(
+            f"{path} is truncated: its header ends at byte {8 + length}, but the file has {len(content)} bytes"
+        )
     try:
         header = json.loads(content[8 : 8 + length])
         end = 8 + length + max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)

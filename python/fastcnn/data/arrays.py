@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ DATASETS = ("mnist5k", *_PUBLISHED)
 def load_npz(path: str | os.PathLike[str]) -> Splits:
     """Images and labels from an .npz file with the keys x_train, y_train, x_test, y_test, as Keras uses them.
 
-    Images are uint8 or floating-point, (N, H, W), (N, C, H, W) or (N, H, W, C); four axes are read as (N, H, W, C) when the
-    last has 1, 3 or 4 elements and the second has not. Labels are integers (N,) or (N, 1).
+    Images are uint8 or floating-point, (N, H, W), (N, C, H, W) or (N, H, W, C); four axes are read as (N, H, W, C)
+    when the last has 1, 3 or 4 elements and the second has not. Labels are integers (N,) or (N, 1).
 
     Raises:
         FileNotFoundError: no such file.
@@ -31,20 +32,12 @@ def load_npz(path: str | os.PathLike[str]) -> Splits:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in _KEYS if key not in file]
-            if missing:
-                raise ValueError(
-                    f"{path} lacks {', '.join(missing)}: it holds {', '.join(file.files) or 'nothing'}, but {', '.join(_KEYS)} "
-                    f"are expected"
-                )
-            x_train, y_train, x_test, y_test = (file[key] for key in _KEYS)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path} is not an .npz file, or it is corrupt: {error}") from None
-    except AttributeError:  # a single array (.npy)
-        raise ValueError(f"{path} holds a single array, but {', '.join(_KEYS)} are expected (np.savez)") from None
+        arrays = _read_keys(path)
+    except FileNotFoundError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a usable .npz file: {error}") from None
+    x_train, y_train, x_test, y_test = arrays
     train_images, test_images = _as_images(x_train), _as_images(x_test)
     top = max((int(y.max(initial=-1)) for y in (y_train, y_test) if np.issubdtype(y.dtype, np.integer)), default=-1)
     classes = tuple(str(i) for i in range(top + 1))
@@ -53,6 +46,19 @@ def load_npz(path: str | os.PathLike[str]) -> Splits:
     if train.sample_shape != test.sample_shape:
         raise ValueError(f"{path}: training images are {train.sample_shape}, but test images are {test.sample_shape}")
     return Splits(train, test)
+
+
+def _read_keys(path: Path) -> list[np.ndarray[Any, Any]]:
+    with path.open("rb") as stream:
+        file = np.load(stream, allow_pickle=False)
+        held = file.files if hasattr(file, "files") else ["a single array"]
+        missing = [key for key in _KEYS if key not in held]
+        if missing:
+            raise ValueError(
+                f"it lacks {', '.join(missing)}: it holds {', '.join(held) or 'nothing'}, but {', '.join(_KEYS)} are "
+                f"expected (np.savez)"
+            )
+        return [file[key] for key in _KEYS]
 
 
 def _as_images(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

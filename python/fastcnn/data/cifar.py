@@ -66,8 +66,8 @@ def _read_binary(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]
     content = np.frombuffer(path.read_bytes(), np.uint8)
     if content.size == 0 or content.size % (1 + _PIXELS):
         raise ValueError(
-            f"{path} is truncated or corrupt: {content.size} bytes, but a multiple of {1 + _PIXELS} (label and image) is "
-            f"expected"
+            f"{path} is truncated or corrupt: {content.size} bytes, but a multiple of {1 + _PIXELS} (label and image) "
+            "is expected"
         )
     rows = content.reshape(-1, 1 + _PIXELS)
     return rows[:, 1:], rows[:, 0].astype(np.int64)
@@ -103,7 +103,7 @@ def _read_python(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]
         raise ValueError(f"{path} is not a CIFAR-10 batch, or it is corrupt: {error or type(error).__name__}") from None
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != _PIXELS or labels.shape != images.shape[:1]:
         raise ValueError(
-            f"{path}: images are {images.dtype} {images.shape} and labels {labels.shape}, but uint8 (N, {_PIXELS}) and (N,) "
-            f"are expected"
+            f"{path}: images are {images.dtype} {images.shape} and labels {labels.shape}, but uint8 (N, {_PIXELS}) and "
+            "(N,) are expected"
         )
     return images, labels.astype(np.int64)

@@ -13,8 +13,8 @@ import numpy as np
 class Dataset:
     """Labelled images in memory: one split of a data set.
 
-    Indexing gives one normalised sample, `(float32 (C, H, W), int)`; a `DataLoader` over a `Dataset` takes whole batches
-    through a native kernel instead.
+    Indexing gives one normalised sample, `(float32 (C, H, W), int)`; a `DataLoader` takes whole batches through a
+    native kernel instead.
 
     Args:
         images: (N, C, H, W), uint8 in 0..255 or float32. uint8 pixels count as value / 255 from here on.
@@ -58,7 +58,7 @@ class Dataset:
             labels = labels[:, 0]
         if labels.shape != (len(images),):
             raise ValueError(f"{self.name}: labels have shape {labels.shape}, but {(len(images),)} is expected")
-        if images.shape[1] > 16 and images.shape[3] <= 4:
+        if min(images.shape[1:3]) > 4 >= images.shape[3]:
             raise ValueError(
                 f"{self.name}: images have shape {images.shape}, which reads as {images.shape[1]} channels of "
                 f"{images.shape[2]} x {images.shape[3]} pixels; did you mean images.transpose(0, 3, 1, 2)?"
@@ -67,7 +67,9 @@ class Dataset:
         top = int(labels.max(initial=-1))
         classes = tuple(map(str, self.classes)) or tuple(str(i) for i in range(top + 1))
         if len(labels) and labels.min() < 0:
-            raise ValueError(f"{self.name}: label {labels.min()} of sample {labels.argmin()} is negative; classes start at 0")
+            raise ValueError(
+                f"{self.name}: label {labels.min()} of sample {labels.argmin()} is negative; classes start at 0"
+            )
         if top >= len(classes):
             hint = "; are the labels 1-based?" if top == len(classes) and labels.min() == 1 else ""
             raise ValueError(
@@ -85,7 +87,9 @@ class Dataset:
         for field in ("mean", "std"):
             value = np.asarray(getattr(self, field), np.float32).reshape(-1)
             if value.size not in (1, channels):
-                raise ValueError(f"{self.name}: {field} has {value.size} values, but the images have {channels} channels")
+                raise ValueError(
+                    f"{self.name}: {field} has {value.size} values, but the images have {channels} channels"
+                )
             if field == "std" and not (value > 0).all():
                 raise ValueError(f"{self.name}: std is {value.tolist()}, but must be positive")
             set_(self, field, np.broadcast_to(value, (channels,)).copy())
@@ -101,7 +105,8 @@ class Dataset:
     @property
     def affine(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """(scale, shift), each (C,): a stored pixel x becomes x * scale + shift."""
-        assert self.mean is not None and self.std is not None
+        assert self.mean is not None
+        assert self.std is not None
         unit = 255.0 if self.images.dtype == np.uint8 else 1.0
         return (1.0 / (self.std * unit)).astype(np.float32), (-self.mean / self.std).astype(np.float32)
 

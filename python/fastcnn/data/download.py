@@ -37,7 +37,7 @@ def fetch(source: Source, path: str | os.PathLike[str], timeout: float = 30.0) -
         _transfer(source.url, part, timeout)
     except OSError as error:  # URLError is one
         done = part.stat().st_size if part.exists() else 0
-        reason = getattr(error, "reason", error)
+        reason = error if hasattr(error, "code") else getattr(error, "reason", error)
         raise ConnectionError(
             f"downloading {source.url} failed after {done:,} bytes: {reason}; run the command again to continue"
         ) from None
@@ -61,6 +61,7 @@ def _transfer(url: str, part: Path, timeout: float) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416 and start:  # nothing is left to send: the checksum decides
             return
         raise

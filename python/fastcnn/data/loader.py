@@ -22,15 +22,15 @@ class DataLoader:
     """Iterates over batches of tensors; each pass is one epoch.
 
     In-memory data (a `Dataset` or arrays) is gathered and normalised by a native kernel on fastcnn's own threads. Any
-    other object with `__len__` and `__getitem__` is read sample by sample on `num_threads` Python threads, a few batches
-    ahead. There are no worker processes.
+    other object with `__len__` and `__getitem__` is read sample by sample on `num_threads` Python threads, a few
+    batches ahead. There are no worker processes.
 
     The order of an epoch depends on `seed` and the epoch's number only. `state_dict()`, also in mid-epoch, lets another
     loader continue with the very next batch.
 
     Args:
-        dataset: a `Dataset`; a tuple of arrays of equal length; or an object with `__len__` and `__getitem__`. uint8 arrays
-            with four axes (N, C, H, W) become float32 in [0, 1]; other arrays keep their dtype.
+        dataset: a `Dataset`; a tuple of arrays of equal length; or an object with `__len__` and `__getitem__`. uint8
+            arrays with four axes (N, C, H, W) become float32 in [0, 1]; other arrays keep their dtype.
         batch_size: samples in a batch.
         shuffle: draw a new order every epoch.
         drop_last: leave out a last batch with fewer samples.
@@ -76,7 +76,11 @@ class DataLoader:
         self._columns: list[_Column] | None = None
         if collate_fn is None and isinstance(dataset, Dataset):
             self._columns = [_ImageColumn(dataset.images, *dataset.affine), _Column(dataset.labels)]
-        elif collate_fn is None and isinstance(dataset, tuple) and all(isinstance(a, np.ndarray | Tensor) for a in dataset):
+        elif (
+            collate_fn is None
+            and isinstance(dataset, tuple)
+            and all(isinstance(a, np.ndarray | Tensor) for a in dataset)
+        ):
             self._columns = [_column(array) for array in dataset]
             lengths = [len(column) for column in self._columns]
             if len(set(lengths)) != 1:
@@ -140,7 +144,9 @@ class DataLoader:
                 if ahead:
                     yield self._collate([sample.result() for sample in ahead.popleft()])
                 if os.getpid() != owner:
-                    raise RuntimeError("DataLoader: the process forked in mid-epoch; start a new iteration in the child")
+                    raise RuntimeError(
+                        "DataLoader: the process forked in mid-epoch; start a new iteration in the child"
+                    )
         finally:
             if os.getpid() == owner:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -176,7 +182,9 @@ class DataLoader:
         """
         own = self.state_dict()
         differing = [
-            f"{key} is {own[key]}, was {state.get(key)}" for key in own if key not in ("epoch", "batch") and own[key] != state.get(key)
+            f"{key} is {own[key]}, was {state.get(key)}"
+            for key in own
+            if key not in ("epoch", "batch") and own[key] != state.get(key)
         ]
         if differing:
             raise ValueError(f"DataLoader.load_state_dict: cannot continue: {'; '.join(differing)}")
@@ -226,8 +234,8 @@ def _column(array: np.ndarray[Any, Any] | Tensor) -> _Column:
 def sample_generator() -> np.random.Generator:
     """The random generator of the sample being read: call it in `__getitem__` for augmentation.
 
-    Its numbers depend on the loader's seed, the epoch and the sample's index only: never the same for two samples, the same
-    in every run, whichever thread reads the sample.
+    Its numbers depend on the loader's seed, the epoch and the sample's index only: never the same for two samples, the
+    same in every run, whichever thread reads the sample.
 
     Raises:
         RuntimeError: not called while a `DataLoader` reads a sample.
@@ -250,7 +258,7 @@ def sample_generator() -> np.random.Generator:
 
 
 def default_collate(samples: Sequence[Any]) -> Any:
-    """Stacks samples into a batch: arrays and tensors along a new first axis, tuples, lists and dicts element by element.
+    """Stacks samples into a batch: arrays and tensors along a new first axis, containers element by element.
 
     Python integers become int64, floats float32; strings stay a list.
 
@@ -264,7 +272,9 @@ def default_collate(samples: Sequence[Any]) -> Any:
     if isinstance(first, tuple | list):
         for i, sample in enumerate(samples):
             if len(sample) != len(first):
-                raise ValueError(f"collate: sample {i} of the batch has {len(sample)} elements, but sample 0 has {len(first)}")
+                raise ValueError(
+                    f"collate: sample {i} of the batch has {len(sample)} elements, but sample 0 has {len(first)}"
+                )
         return tuple(default_collate(column) for column in zip(*samples, strict=True))
     if isinstance(first, str | bytes):
         return list(samples)
@@ -275,8 +285,8 @@ def default_collate(samples: Sequence[Any]) -> Any:
         for i, sample in enumerate(samples):
             if np.shape(sample) != first.shape:
                 raise ValueError(
-                    f"collate: sample {i} of the batch has shape {np.shape(sample)}, but sample 0 has {first.shape}; make them "
-                    f"equal in __getitem__, or pass collate_fn"
+                    f"collate: sample {i} of the batch has shape {np.shape(sample)}, but sample 0 has {first.shape}; "
+                    "make them equal in __getitem__, or pass collate_fn"
                 )
         return from_numpy(np.stack(samples))
     if isinstance(first, float):
@@ -284,6 +294,6 @@ def default_collate(samples: Sequence[Any]) -> Any:
     if isinstance(first, bool | int | np.generic):
         return from_numpy(np.asarray(samples))
     raise TypeError(
-        f"collate: samples are {type(first).__name__}, but arrays, tensors, numbers, strings, tuples, lists or dicts of "
-        f"them are expected; pass collate_fn"
+        f"collate: samples are {type(first).__name__}, but arrays, tensors, numbers, strings, tuples, lists or dicts "
+        "of them are expected; pass collate_fn"
     )

