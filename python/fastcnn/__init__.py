@@ -1,11 +1,13 @@
 """fastcnn: convolutional networks with hand-written CPU and CUDA kernels behind a thin, PyTorch-familiar API."""
 
 from . import _C as _C
-from . import cuda
+from . import _methods, cuda
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backends import get_num_threads, get_precision, set_num_threads, set_precision
 from .gradcheck import grad_check_sparse, gradcheck
 from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
+
+_methods.bind()
 
 __version__: str = _C.version
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import _C
+from ._methods import arithmetic, conversion, indexing, reduction
+from ._methods import shape as shaping
 
 dtype = _C.dtype
 device = _C.device
@@ -22,6 +24,7 @@ _NUMPY_TO_DTYPE = {
     np.dtype(np.uint8): uint8,
     np.dtype(np.bool_): bool_,
 }
+_DTYPE_TO_NUMPY = {ours: numpys for numpys, ours in _NUMPY_TO_DTYPE.items()}
 # NumPy types without a counterpart that convert without loss.
 _WIDENED = {np.dtype(t): float32 for t in (np.float16,)} | {
     np.dtype(t): int64 for t in (np.int8, np.int16, np.int32, np.uint16, np.uint32)
@@ -41,10 +44,17 @@ class HookHandle:
         self._hooks.pop(self._key, None)
 
 
-class Tensor:
+class Tensor(
+    arithmetic.ArithmeticMethods,
+    reduction.ReductionMethods,
+    shaping.ShapeMethods,
+    indexing.IndexingMethods,
+    conversion.ConversionMethods,
+):
     """A dense array of one dtype on one device that can record how it was computed.
 
     Shapes are logical, as in PyTorch: images are (N, C, H, W). Make tensors with `fastcnn.tensor`, `fastcnn.zeros`, ...
+    In memory they are always dense, channels-last from rank 3 on.
     """
 
     __slots__ = ("__weakref__", "_data", "_grad", "_grad_slot", "_hooks", "_index", "_node", "requires_grad")
@@ -102,28 +112,38 @@ class Tensor:
         """Number of elements."""
         return self._data.numel()
 
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """A zero-copy NumPy view in logical order (strided for rank >= 3).
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one size of it."""
+        return self._data.shape if dim is None else self._data.shape[dim]
 
-        Raises:
-            RuntimeError: the tensor requires a gradient (use `.detach().numpy()`).
-            TypeError: bfloat16 (use `.float()`), or not on the CPU (use `.cpu()`).
-        """
-        if self.requires_grad:
-            raise RuntimeError("numpy(): the tensor requires a gradient; use tensor.detach().numpy()")
-        array: np.ndarray[Any, Any] = self._data.numpy()
-        return array
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self._data.ndim
 
-    def item(self) -> float | int | bool:
-        """The value of a tensor with one element as a Python number.
+    def nelement(self) -> int:
+        """Number of elements."""
+        return self._data.numel()
 
-        Raises:
-            ValueError: the tensor has more or less than one element.
-        """
-        if self._data.numel() != 1:
-            raise ValueError(f"item(): only a tensor with one element has a value, but the shape is {self.shape}")
-        value: float | int | bool = self._data.numpy().item()
-        return value
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self._data.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """Address of the first element."""
+        return self._data.data_ptr()
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Distance in elements between neighbours along every dimension, or along `dim`; channels-last from rank 3."""
+        return self._data.strides if dim is None else self._data.strides[dim]
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is float32, float64 or bfloat16."""
+        return self._data.dtype.is_floating_point
+
+    @property
+    def data(self) -> Tensor:
+        """The same data without the recorded computation; the same as `detach()`."""
+        return Tensor(self._data)
 
     def detach(self) -> Tensor:
         """The same data without the recorded computation."""
@@ -166,36 +186,25 @@ class Tensor:
 
     def fill_(self, value: float) -> Tensor:
         """Sets every element in place; returns the tensor."""
-        from .autograd import check_inplace
+        self[...] = value
+        return self
 
-        check_inplace(self, "fill_")
-        self._data.numpy()[...] = value
-        self._data.bump_version()
+    def zero_(self) -> Tensor:
+        """Sets every element to 0 in place; returns the tensor."""
+        self[...] = 0
         return self
 
     def copy_(self, source: Tensor) -> Tensor:
-        """Copies the values of `source` (same shape and dtype) in place; returns the tensor."""
-        from .autograd import check_inplace
-
-        check_inplace(self, "copy_")
-        _C.copy_(self._data, _C.to_layout(source._data, self._data.layout))
+        """Copies the values of `source`, broadcast and converted, in place; returns the tensor."""
+        self[...] = source
         return self
-
-    def clone(self) -> Tensor:
-        """A copy of the data, without the recorded computation when gradients are off."""
-        copy = _C.empty_like(self._data)
-        _C.copy_(copy, self._data)
-        return Tensor(copy)
-
-    def __repr__(self) -> str:
-        grad = ", requires_grad=True" if self.requires_grad else ""
-        return f"tensor({np.array2string(self._data.numpy(), prefix='tensor(')}, dtype={self.dtype}{grad})"
 
 
 def from_numpy(array: np.ndarray[Any, Any], device: _C.device | str | None = None) -> Tensor:
-    """A tensor with a copy of `array`'s values, which may be strided, read-only or big-endian.
+    """A tensor with a copy of `array`'s values, which may be strided, reversed, read-only or big-endian.
 
-    float16 becomes float32; small integers become int64.
+    The array is read in its logical order; from rank 3 on the copy is channels-last in memory. float16 becomes float32;
+    int8, int16, int32, uint16 and uint32 become int64. `fastcnn.from_dlpack` shares memory instead of copying.
 
     Raises:
         TypeError: the array's dtype has no counterpart (complex, object, strings).
@@ -204,11 +213,16 @@ def from_numpy(array: np.ndarray[Any, Any], device: _C.device | str | None = Non
     wanted = _NUMPY_TO_DTYPE.get(native) or _WIDENED.get(native)
     if wanted is None:
         raise TypeError(
-            f"from_numpy: array has dtype {array.dtype}, but bool, integers up to 64 bits, float16, float32 or float64 "
-            f"are expected; convert it with array.astype(...)"
+            f"from_numpy: array has dtype {array.dtype}, but float16, float32, float64, bool, uint8 and integers that fit "
+            f"int64 are supported; convert it with array.astype(...)"
         )
-    raw = _C.empty(array.shape, wanted, device)
-    raw.numpy()[...] = array
+    if array.dtype != _DTYPE_TO_NUMPY[wanted] or not array.dtype.isnative:
+        array = array.astype(_DTYPE_TO_NUMPY[wanted])
+    if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    raw = _C.copy_array(array, wanted)
+    if device is not None and _C.device(device) != raw.device:
+        return Tensor(raw).to(device)
     return Tensor(raw)
 
 
@@ -236,11 +250,12 @@ def tensor(
         (2, 2)
     """
     if isinstance(data, Tensor):
-        array = data._data.numpy()
-    else:
-        array = np.asarray(data)
-        if not isinstance(data, np.ndarray | np.generic) and array.dtype == np.float64:
-            array = array.astype(np.float32) if dtype is None else array
-    if dtype is not None and dtype != bfloat16:
-        array = array.astype({v: k for k, v in _NUMPY_TO_DTYPE.items()}[dtype])
-    return from_numpy(array, device).requires_grad_(requires_grad)
+        result = data.detach().to(dtype or data.dtype, device or data.device, copy=True)
+        return result.requires_grad_(requires_grad)
+    array = np.asarray(data)
+    if dtype is None and array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
+        dtype = float32
+    if dtype is not None and dtype != bfloat16 and array.dtype.kind in "biuf":
+        array = array.astype(_DTYPE_TO_NUMPY[dtype], copy=False)
+    result = from_numpy(array, device)
+    return (result.to(bfloat16) if dtype == bfloat16 else result).requires_grad_(requires_grad)

@@ -1,5 +1,7 @@
 #include "ops/dlpack/dlpack.h"
 
+#include <pybind11/numpy.h>
+
 #include "core/bind.h"
 #include "ops/copy_strided/strided.h"
 
@@ -116,6 +118,31 @@ Tensor from_dlpack(const py::object& capsule) {
   fail("from_dlpack: expected an unused DLPack capsule; a capsule can be consumed only once");
 }
 
+// A channels-last copy of a NumPy array of the given dtype; strides are whole elements.
+Tensor copy_array(const py::array& source, DType dtype) {
+  check(source.ndim() <= kMaxRank, "from_numpy: tensors have at most ", kMaxRank, " dimensions, but the array has ",
+        source.ndim());
+  Shape shape, strides;
+  for (py::ssize_t d = 0; d < source.ndim(); ++d) {
+    shape.push_back(source.shape(d));
+    strides.push_back(source.strides(d) / size_of(dtype));
+  }
+  Array array;
+  array.data = const_cast<void*>(source.data());
+  array.device = {kCpu, 0};
+  array.rank = shape.rank();
+  array.dtype = data_type(dtype);
+  array.shape = &shape[0];
+  array.strides = &strides[0];
+  array.byte_offset = 0;
+  const std::shared_ptr<void> owner(new py::object(source), [](void* p) {
+    const py::gil_scoped_acquire gil;
+    delete static_cast<py::object*>(p);
+  });
+  const py::gil_scoped_release unlocked;
+  return import_array(array, kReadOnly, owner);
+}
+
 }  // namespace
 
 Tensor import_array(const Array& array, uint64_t flags, std::shared_ptr<void> owner) {
@@ -145,6 +172,7 @@ void bind_dlpack(py::module_& m) {
   m.def("to_dlpack", &dlpack::to_dlpack, py::arg("tensor"), py::arg("versioned"), py::arg("copied"),
         "A DLPack capsule on the tensor's memory: logical shape, channels-last strides from rank 3.");
   m.def("from_dlpack", &dlpack::from_dlpack, py::arg("capsule"), "A tensor on the memory of an unused DLPack capsule.");
+  m.def("copy_array", &dlpack::copy_array, py::arg("array"), py::arg("dtype"), "A tensor with a NumPy array's values.");
 }
 
 }  // namespace fastcnn

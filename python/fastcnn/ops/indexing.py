@@ -16,7 +16,8 @@ import numpy as np
 from .. import _C
 from ..autograd import Context, Function, check_inplace, is_grad_enabled
 from ..tensor import Tensor, tensor
-from .shape import _IndexSelect, _Slice, sum_to_shape
+from .picking import IndexSelect
+from .shape import Slice, expand, sum_to_shape
 
 
 class Window(NamedTuple):
@@ -194,11 +195,11 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     result: Tensor
     window = parse(input.shape, key)
     if window is not None:
-        result = _Slice.apply(input, *window)
+        result = Slice.apply(input, *window)
         return result
     rows = _whole_dimension_index(input, key)
     if rows is not None:
-        result = _IndexSelect.apply(input, *rows, True)
+        result = IndexSelect.apply(input, *rows, True)
         return result
     offsets = _memory_offsets(input._data, key)
     result = _Take.apply(input, _raw_index(offsets, input.device), offsets.shape)
@@ -250,8 +251,6 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     Raises:
         TypeError: `mask` is not bool.
     """
-    from .shape import expand
-
     if mask.dtype != _C.bool_:
         raise TypeError(f"masked_select: mask is {mask.dtype}, but bool is expected")
     shape = np.broadcast_shapes(input.shape, mask.shape)

@@ -1,4 +1,4 @@
-"""Shapes changed, dimensions reordered, tensors joined and cut. Results follow the logical (C, H, W) order.
+"""Shapes changed, dimensions reordered, sizes stretched. Results follow the logical (C, H, W) order.
 
 Ops return a view of their input's memory where the element order allows it and a copy otherwise; write into a result
 only after `clone()`.
@@ -6,7 +6,6 @@ only after `clone()`.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,34 +90,15 @@ class _Repeat(Function):
                 continue
             # (..., count * size, ...) seen as (before, count, size * after), summed over the copies.
             sizes[d] = shape[d - len(repeats)] if len(repeats) - d <= len(shape) else 1
-            before, after = _product(sizes[:d]), _product(sizes[d:])
+            before, after = product(sizes[:d]), product(sizes[d:])
             grad_output = _C.reshape(grad_output, (before, count, after), "row_major")
             grad_output = _C.reduce_forward(grad_output, _C.Reduce.sum, (1,), False)
         return _C.reshape(grad_output, shape, layout), None
 
 
-class _Concat(Function):
-    @staticmethod
-    def forward(ctx: Context, dim: int, *tensors: _C.Tensor) -> _C.Tensor:
-        output = _C.concat(tensors, dim)
-        ctx.conf = (dim % output.ndim, [(t.shape, t.layout) for t in tensors])
-        return output
+class Slice(Function):
+    """The window start + step * i of every dimension; `keep` lists the dimensions of the result (-1: a new one)."""
 
-    @staticmethod
-    def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
-        dim, parts = ctx.conf
-        grads: list[_C.Tensor | None] = [None]
-        start = [0] * grad_output.ndim
-        step = [1] * grad_output.ndim
-        keep = list(range(grad_output.ndim))
-        for needed, (shape, layout) in zip(ctx.needs_input_grad[1:], parts, strict=True):
-            part = _C.slice(grad_output, start, step, shape, keep) if needed else None
-            grads.append(part if part is None else _C.to_layout(part, layout))
-            start[dim] += shape[dim]
-        return tuple(grads)
-
-
-class _Slice(Function):
     @staticmethod
     def forward(
         ctx: Context, input: _C.Tensor, start: list[int], step: list[int], size: list[int], keep: list[int]
@@ -131,33 +111,8 @@ class _Slice(Function):
         return _C.slice_backward(grad_output, *ctx.conf), None, None, None, None
 
 
-class _Gather(Function):
-    @staticmethod
-    def forward(ctx: Context, input: _C.Tensor, dim: int, index: _C.Tensor) -> _C.Tensor:
-        ctx.save_for_backward(index)
-        ctx.conf = (input.shape, input.layout, dim)
-        return _C.gather(input, dim, index)
-
-    @staticmethod
-    def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
-        (index,) = ctx.saved_tensors
-        return _C.gather_backward(grad_output, *ctx.conf, index), None, None
-
-
-class _IndexSelect(Function):
-    @staticmethod
-    def forward(ctx: Context, input: _C.Tensor, dim: int, index: _C.Tensor, wrap: bool) -> _C.Tensor:
-        ctx.save_for_backward(index)
-        ctx.conf = (input.shape, input.layout, dim)
-        return _C.index_select(input, dim, index, wrap)
-
-    @staticmethod
-    def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
-        (index,) = ctx.saved_tensors
-        return _C.index_select_backward(grad_output, *ctx.conf, index), None, None, None
-
-
-def _product(sizes: Sizes) -> int:
+def product(sizes: Sizes) -> int:
+    """Product of Python integers (1 for none)."""
     result = 1
     for size in sizes:
         result *= size
@@ -204,7 +159,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} (input {shape})")
     if len(shape) and start == end:
         return input
-    return reshape(input, (*shape[:start], _product(shape[start : end + 1]), *shape[end + 1 :]))
+    return reshape(input, (*shape[:start], product(shape[start : end + 1]), *shape[end + 1 :]))
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
@@ -217,9 +172,9 @@ def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     dim = normalize_dim("unflatten", dim, len(shape))
     known = list(sizes)
     if known.count(-1) == 1:
-        rest = -_product(known)
+        rest = -product(known)
         known[known.index(-1)] = shape[dim] // rest if rest else 0
-    if _product(known) != shape[dim]:
+    if product(known) != shape[dim]:
         raise ValueError(f"unflatten: sizes {tuple(sizes)} do not multiply to {shape[dim]}, the size of dim {dim}")
     return reshape(input, (*shape[:dim], *known, *shape[dim + 1 :]))
 
@@ -350,125 +305,6 @@ def tile(input: Tensor, dims: Sizes) -> Tensor:
     return repeat(input, (1,) * (input.ndim - len(dims)) + tuple(dims))
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors laid end to end along `dim`; they must agree in every other size, in dtype and in device.
-
-    Raises:
-        ValueError: no tensors, scalars, or sizes that differ.
-        TypeError: dtypes that differ.
-
-    Example:
-        >>> import fastcnn as fc
-        >>> fc.cat([fc.tensor([[1, 2]]), fc.tensor([[3, 4]])], dim=1).tolist()
-        [[1, 2, 3, 4]]
-    """
-    result: Tensor = _Concat.apply(dim, *tensors)
-    return result
-
-
-concat = cat
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new dimension `dim`.
-
-    Raises:
-        ValueError: no tensors, or shapes that differ.
-    """
-    if not tensors:
-        raise ValueError("stack: expected at least one tensor, got none")
-    shape = tensors[0].shape
-    for i, tensor in enumerate(tensors):
-        if tensor.shape != shape:
-            raise ValueError(f"stack: tensor {i} has shape {tensor.shape}, but expected {shape}, the shape of tensor 0")
-    return cat([unsqueeze(tensor, dim) for tensor in tensors], dim)
-
-
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """`length` positions of dimension `dim` from `start` on; a view along dimension 0.
-
-    Raises:
-        ValueError: the dimension does not exist, or `length` is negative.
-        IndexError: positions outside the dimension.
-    """
-    shape = input.shape
-    dim = normalize_dim("narrow", dim, len(shape))
-    if length < 0:
-        raise ValueError(f"narrow: length is {length}, but must not be negative")
-    if start < 0:
-        start += shape[dim]
-    starts, sizes = [0] * len(shape), list(shape)
-    starts[dim], sizes[dim] = start, length
-    result: Tensor = _Slice.apply(input, starts, [1] * len(shape), sizes, list(range(len(shape))))
-    return result
-
-
-def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """Position `index` of dimension `dim`, which is dropped.
-
-    Raises:
-        ValueError: the dimension does not exist.
-        IndexError: the position does not exist.
-    """
-    shape = input.shape
-    dim = normalize_dim("select", dim, len(shape))
-    starts, sizes = [0] * len(shape), list(shape)
-    starts[dim], sizes[dim] = index + shape[dim] if index < 0 else index, 1
-    keep = [d for d in range(len(shape)) if d != dim]
-    result: Tensor = _Slice.apply(input, starts, [1] * len(shape), sizes, keep)
-    return result
-
-
-def split(tensor: Tensor, split_size_or_sections: int | Sizes, dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces of the given size (the last may be shorter), or of the given sizes, along `dim`.
-
-    Raises:
-        ValueError: a size that is not positive, or sizes that do not add up.
-    """
-    dim = normalize_dim("split", dim, tensor.ndim)
-    total = tensor.shape[dim]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
-        if size <= 0:
-            raise ValueError(f"split: split_size is {size}, but must be positive")
-        sections = [builtins.min(size, total - start) for start in range(0, total, size)] or [0]
-    else:
-        sections = list(split_size_or_sections)
-        if builtins.sum(sections) != total:
-            raise ValueError(f"split: sections {tuple(sections)} do not add up to {total}, the size of dim {dim}")
-    pieces, start = [], 0
-    for section in sections:
-        pieces.append(narrow(tensor, dim, start, section))
-        start += section
-    return tuple(pieces)
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` pieces of equal size (the last may be shorter) along `dim`.
-
-    Raises:
-        ValueError: `chunks` is not positive.
-    """
-    if chunks <= 0:
-        raise ValueError(f"chunk: chunks is {chunks}, but must be positive")
-    total = input.shape[normalize_dim("chunk", dim, input.ndim)]
-    if total == 0:
-        return (input,) * chunks
-    return split(input, -(-total // chunks), dim)
-
-
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """Every position of dimension `dim`, without that dimension.
-
-    Raises:
-        ValueError: the dimension does not exist.
-    """
-    if input.ndim == 0:
-        raise ValueError("unbind: a scalar has no dimension to unbind")
-    dim = normalize_dim("unbind", dim, input.ndim)
-    return tuple([select(input, dim, i) for i in range(input.shape[dim])])
-
-
 def flip(input: Tensor, dims: int | Sizes) -> Tensor:
     """The order of the elements reversed along `dims`.
 
@@ -479,64 +315,6 @@ def flip(input: Tensor, dims: int | Sizes) -> Tensor:
     starts, steps = [0] * len(shape), [1] * len(shape)
     for d in (dims,) if isinstance(dims, int) else dims:
         dim = normalize_dim("flip", d, len(shape))
-        starts[dim], steps[dim] = builtins.max(shape[dim] - 1, 0), -1
-    result: Tensor = _Slice.apply(input, starts, steps, list(shape), list(range(len(shape))))
+        starts[dim], steps[dim] = max(shape[dim] - 1, 0), -1
+    result: Tensor = Slice.apply(input, starts, steps, list(shape), list(range(len(shape))))
     return result
-
-
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Picks along `dim`: output[i][j] = input[index[i][j]][j] for dim 0, input[i][index[i][j]] for dim 1, and so on.
-
-    Args:
-        input: any shape.
-        dim: the dimension that `index` counts along.
-        index: int64, as many dimensions as `input`, in no other dimension larger; every value in [0, size of dim).
-
-    Raises:
-        IndexError: a value is out of range; the message names its position.
-        TypeError: `index` is not int64.
-        ValueError: shapes that do not match.
-
-    Example:
-        >>> import fastcnn as fc
-        >>> fc.gather(fc.tensor([[1, 2], [3, 4]]), 1, fc.tensor([[0], [1]])).tolist()
-        [[1], [4]]
-    """
-    result: Tensor = _Gather.apply(input, normalize_dim("gather", dim, input.ndim), index)
-    return result
-
-
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The positions `index` (int64, one dimension) of dimension `dim`, in that order; repeats are allowed.
-
-    Raises:
-        IndexError: a value is out of range; the message names its position.
-        TypeError: `index` is not int64.
-        ValueError: `index` has more than one dimension.
-    """
-    result: Tensor = _IndexSelect.apply(input, normalize_dim("index_select", dim, input.ndim), index, False)
-    return result
-
-
-def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """int64 zeros with a 1 at every class index, in a new last dimension of size `num_classes`.
-
-    Args:
-        input: int64 class indices, any shape, values in [0, num_classes).
-        num_classes: -1 takes the largest index plus one.
-
-    Raises:
-        IndexError: an index is out of range; the message names its position.
-        TypeError: `input` is not int64.
-        ValueError: no classes.
-
-    Example:
-        >>> import fastcnn as fc
-        >>> fc.functional.one_hot(fc.tensor([0, 2]), 3).tolist()
-        [[1, 0, 0], [0, 0, 1]]
-    """
-    if num_classes == -1:
-        if input.numel() == 0:
-            raise ValueError("one_hot: num_classes cannot be inferred from an empty input; pass it")
-        num_classes = int(input.detach().numpy().max()) + 1
-    return Tensor(_C.one_hot(input._data, num_classes))

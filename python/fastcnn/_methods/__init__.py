@@ -1,0 +1,26 @@
+"""The methods and operators of `Tensor`, by theme: one-line forwards to the functions in `fastcnn.ops`.
+
+`Tensor` inherits these classes. The functions need `Tensor` themselves, so their modules are bound after the package has
+been imported: a method call then costs one global look-up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from . import arithmetic, conversion, indexing, reduction, shape
+
+_USERS = (arithmetic, conversion, indexing, reduction, shape)
+_OPS = ("conversion", "elementwise", "indexing", "joining", "linalg", "picking", "reduction", "shape")
+
+
+def bind() -> None:
+    """Gives the method modules the op modules they forward to; called once at the end of `import fastcnn`."""
+    for name in _OPS:
+        if importlib.util.find_spec(f"fastcnn.ops.{name}") is None:
+            continue
+        module = importlib.import_module(f"fastcnn.ops.{name}")
+        for user in _USERS:
+            if hasattr(user, f"{name}_ops"):
+                setattr(user, f"{name}_ops", module)
