@@ -5,6 +5,10 @@ from .batchnorm import (
     BatchNorm2d,
 )
 from .container import ModuleDict, ModuleList, Sequential
+from .flatten import (
+    Flatten,
+    Unflatten,
+)
 from .module import Module
 from .parameter import Parameter
 from .pooling import (
@@ -20,10 +24,12 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Flatten",
     "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
     "Parameter",
     "Sequential",
+    "Unflatten",
 ]

@@ -17,7 +17,7 @@ from .. import _C
 from ..autograd import Context, Function, check_inplace, is_grad_enabled
 from ..tensor import Tensor, tensor
 from .picking import IndexSelect
-from .shape import Slice, expand, sum_to_shape
+from .shape import Slice, expand
 
 
 class Window(NamedTuple):
@@ -146,7 +146,7 @@ class _Assign(Function):
                 flat = grad_output.view_as((grad_output.numel(),), "row_major")
                 picked = _C.index_select(flat, 0, _raw_index(offsets, flat.device))
                 picked = _C.reshape(picked, offsets.shape)
-            grad_value = sum_to_shape(picked, shape)
+            grad_value = _C.sum_to_shape(picked, shape)
         if ctx.needs_input_grad[0]:
             grad_destination = _C.empty_like(grad_output)
             _C.copy_(grad_destination, grad_output)

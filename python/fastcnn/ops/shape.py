@@ -28,15 +28,6 @@ def normalize_dim(op: str, dim: int, ndim: int) -> int:
     return dim + bound if dim < 0 else dim
 
 
-def sum_to_shape(grad: _C.Tensor, shape: tuple[int, ...]) -> _C.Tensor:
-    """Sums a raw gradient over the dimensions that broadcasting from `shape` has added or stretched."""
-    added = grad.ndim - len(shape)
-    dims = [d for d, size in enumerate(grad.shape) if d < added or (shape[d - added] == 1 and size != 1)]
-    if dims:
-        grad = _C.reduce_forward(grad, _C.Reduce.sum, tuple(dims), True)
-    return _C.reshape(grad, shape) if added else grad
-
-
 class _Reshape(Function):
     @staticmethod
     def forward(ctx: Context, input: _C.Tensor, shape: tuple[int, ...]) -> _C.Tensor:
@@ -72,7 +63,7 @@ class _Expand(Function):
 
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
-        return sum_to_shape(grad_output, ctx.conf), None
+        return _C.sum_to_shape(grad_output, ctx.conf), None
 
 
 class _Repeat(Function):
