@@ -35,7 +35,9 @@ def shape_and_key(draw: st.DrawFn, arrays: bool = False) -> tuple[tuple[int, ...
     used = draw(st.integers(0, len(shape)))
     before = draw(st.integers(0, used))
     skips_middle = draw(st.booleans()) and not (arrays and used == 0)
-    dims = list(range(before)) + list(range(len(shape) - used + before, len(shape))) if skips_middle else list(range(used))
+    dims = (
+        list(range(before)) + list(range(len(shape) - used + before, len(shape))) if skips_middle else list(range(used))
+    )
     key: list[Any] = []
     has_array = False
     for position, d in enumerate(dims):
@@ -255,7 +257,9 @@ def test_nonzero_and_masked_select() -> None:
     x = fc.from_numpy(array)
     np.testing.assert_array_equal(fc.nonzero(x).numpy(), np.argwhere(array))
     np.testing.assert_array_equal(x.masked_select(x > 1).numpy(), array[array > 1])
-    np.testing.assert_array_equal(fc.masked_select(x, fc.tensor([True, False, False, True])).numpy(), array[..., [0, 3]].ravel())
+    np.testing.assert_array_equal(
+        fc.masked_select(x, fc.tensor([True, False, False, True])).numpy(), array[..., [0, 3]].ravel()
+    )
     with pytest.raises(TypeError, match="bool"):
         fc.masked_select(x, x)
 

@@ -184,21 +184,6 @@ class Tensor(
         hooks[key] = hook
         return HookHandle(hooks, key)
 
-    def fill_(self, value: float) -> Tensor:
-        """Sets every element in place; returns the tensor."""
-        self[...] = value
-        return self
-
-    def zero_(self) -> Tensor:
-        """Sets every element to 0 in place; returns the tensor."""
-        self[...] = 0
-        return self
-
-    def copy_(self, source: Tensor) -> Tensor:
-        """Copies the values of `source`, broadcast and converted, in place; returns the tensor."""
-        self[...] = source
-        return self
-
 
 def from_numpy(array: np.ndarray[Any, Any], device: _C.device | str | None = None) -> Tensor:
     """A tensor with a copy of `array`'s values, which may be strided, reversed, read-only or big-endian.

@@ -35,7 +35,15 @@ def _op(
     differentiable: tuple[str, ...] = ("input",),
 ) -> Op:
     return Op(
-        name, run, cases, reference=numpy, torch=torch, differentiable=differentiable, errors=errors, bytes=_bytes, exact=True
+        name,
+        run,
+        cases,
+        reference=numpy,
+        torch=torch,
+        differentiable=differentiable,
+        errors=errors,
+        bytes=_bytes,
+        exact=True,
     )
 
 
@@ -43,15 +51,13 @@ def _label(*parts: Any) -> str:
     return "-".join("x".join(map(str, p)) if isinstance(p, tuple | list) else str(p) for p in parts)
 
 
-def _cases(option: str, *rows: tuple[tuple[int, ...], Any], big: tuple[tuple[int, ...], Any] | None = None) -> tuple[Case, ...]:
+def _cases(
+    option: str, *rows: tuple[tuple[int, ...], Any], big: tuple[tuple[int, ...], Any] | None = None
+) -> tuple[Case, ...]:
     """One case per (input shape, value of `option`), NaN and Inf included; `big` is a benchmark."""
-    table = [
-        Case(_label(shape, value), {"input": Array(shape), option: value}, terms_grad=64) for shape, value in rows
-    ]
+    table = [Case(_label(shape, value), {"input": Array(shape), option: value}, terms_grad=64) for shape, value in rows]
     shape, value = rows[0]
-    table.append(
-        Case("nan-inf", {"input": Array(shape, special=(NAN, INF, -INF)), option: value}, grad=False)
-    )
+    table.append(Case("nan-inf", {"input": Array(shape, special=(NAN, INF, -INF)), option: value}, grad=False))
     if big:
         table.append(Case(_label(*big), {"input": Array(big[0]), option: big[1]}, bench=True))
     return tuple(table)
@@ -82,8 +88,12 @@ RESHAPE = _op(
         big=((64, 64, 56, 56), (64, -1)),
     ),
     (
-        ErrorCase("count", {"input": Array((2, 3)), "shape": (4, 2)}, ValueError, ("reshape", "(2, 3)", "6", "(4, 2)", "8")),
-        ErrorCase("two-unknown", {"input": Array((2, 3)), "shape": (-1, -1)}, ValueError, ("reshape", "more than one -1")),
+        ErrorCase(
+            "count", {"input": Array((2, 3)), "shape": (4, 2)}, ValueError, ("reshape", "(2, 3)", "6", "(4, 2)", "8")
+        ),
+        ErrorCase(
+            "two-unknown", {"input": Array((2, 3)), "shape": (-1, -1)}, ValueError, ("reshape", "more than one -1")
+        ),
         ErrorCase("not-divisible", {"input": Array((2, 3)), "shape": (4, -1)}, ValueError, ("reshape", "6", "(4, -1)")),
         ErrorCase("negative", {"input": Array((2, 3)), "shape": (-2, 3)}, ValueError, ("reshape", "-2")),
         ErrorCase("ambiguous", {"input": Array((0, 3)), "shape": (0, -1)}, ValueError, ("reshape", "ambiguous")),
@@ -112,7 +122,11 @@ FLATTEN = _op(
         ]
     )
     + (Case("64x50x14x14", {"input": Array((64, 50, 14, 14)), "start_dim": 1, "end_dim": -1}, bench=True),),
-    (ErrorCase("order", {"input": Array((2, 3, 4)), "start_dim": 2, "end_dim": 0}, ValueError, ("flatten", "start_dim 2")),),
+    (
+        ErrorCase(
+            "order", {"input": Array((2, 3, 4)), "start_dim": 2, "end_dim": 0}, ValueError, ("flatten", "start_dim 2")
+        ),
+    ),
 )
 
 PERMUTE = _op(
@@ -207,12 +221,17 @@ CAT = _op(
     )
     + (Case("channels", {"tensors": (Array((16, 64, 56, 56)), Array((16, 32, 56, 56))), "dim": 1}, bench=True),),
     (
-        ErrorCase("sizes", {"tensors": (Array((2, 3)), Array((3, 4))), "dim": 1}, ValueError, ("cat", "(3, 4)", "(2, 3)")),
+        ErrorCase(
+            "sizes", {"tensors": (Array((2, 3)), Array((3, 4))), "dim": 1}, ValueError, ("cat", "(3, 4)", "(2, 3)")
+        ),
         ErrorCase("dim", {"tensors": (Array((2, 3)), Array((2, 3))), "dim": 2}, ValueError, ("cat", "dim is 2")),
         ErrorCase("none", {"tensors": (), "dim": 0}, ValueError, ("cat", "at least one")),
         ErrorCase("scalar", {"tensors": (Array(()),), "dim": 0}, ValueError, ("cat", "stack")),
         ErrorCase(
-            "dtype", {"tensors": (Array((2,)), Array((2,), "labels", high=3)), "dim": 0}, TypeError, ("cat", "int64", "float32")
+            "dtype",
+            {"tensors": (Array((2,)), Array((2,), "labels", high=3)), "dim": 0},
+            TypeError,
+            ("cat", "int64", "float32"),
         ),
     ),
     ("tensors",),
@@ -246,11 +265,19 @@ SPLIT = _op(
     ),
     tuple(
         Case(_label(shape, size, dim), {"tensor": Array(shape), "split_size_or_sections": size, "dim": dim})
-        for shape, size, dim in [((5, 3, 4, 2), 2, 0), ((2, 7, 3, 2), (3, 4), 1), ((6, 5), 3, 1), ((4, 4), (1, 0, 3), -1)]
+        for shape, size, dim in [
+            ((5, 3, 4, 2), 2, 0),
+            ((2, 7, 3, 2), (3, 4), 1),
+            ((6, 5), 3, 1),
+            ((4, 4), (1, 0, 3), -1),
+        ]
     ),
     (
         ErrorCase(
-            "sum", {"tensor": Array((5, 2)), "split_size_or_sections": (2, 2), "dim": 0}, ValueError, ("split", "(2, 2)", "5")
+            "sum",
+            {"tensor": Array((5, 2)), "split_size_or_sections": (2, 2), "dim": 0},
+            ValueError,
+            ("split", "(2, 2)", "5"),
         ),
         ErrorCase("zero", {"tensor": Array((5, 2)), "split_size_or_sections": 0, "dim": 0}, ValueError, ("split", "0")),
     ),
@@ -287,7 +314,10 @@ GATHER = _op(
             ("gather", "index(", "is 3", "0 to 2", "dim 1", "(2, 3)"),
         ),
         ErrorCase(
-            "dtype", {"input": Array((2, 3)), "dim": 1, "index": Array((2, 2))}, TypeError, ("gather", "float32", "int64")
+            "dtype",
+            {"input": Array((2, 3)), "dim": 1, "index": Array((2, 2))},
+            TypeError,
+            ("gather", "float32", "int64"),
         ),
         ErrorCase(
             "rank",
@@ -393,7 +423,9 @@ GETITEM = _op(
         ]
     ),
     (
-        ErrorCase("range", {"input": Array((3, 4)), "key": (0, 4)}, IndexError, ("index", "4", "dimension 1", "(3, 4)")),
+        ErrorCase(
+            "range", {"input": Array((3, 4)), "key": (0, 4)}, IndexError, ("index", "4", "dimension 1", "(3, 4)")
+        ),
         ErrorCase("many", {"input": Array((3, 4)), "key": (0, 0, 0)}, IndexError, ("index", "3 indices", "(3, 4)")),
         ErrorCase("rows", {"input": Array((3, 4)), "key": [0, 3]}, IndexError, ("index", "3")),
         ErrorCase("type", {"input": Array((3, 4)), "key": "first"}, TypeError, ("index", "str")),

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _C
-
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
@@ -14,27 +12,22 @@ elementwise_ops: Any = None
 linalg_ops: Any = None
 
 
-def _in_place(tensor: Any, op: str, result: Tensor) -> Tensor:
-    """Makes `tensor` hold `result`: written into its memory, or taken over with its history when gradients flow."""
-    from ..autograd import check_inplace
+def _in_place(tensor: Any, op: str, other: Any, **options: Any) -> Tensor:
+    """`tensor.op(other)` written into the tensor's memory; when gradients flow, the tensor takes over a new result."""
+    from ..autograd import check_inplace, is_grad_enabled
 
+    if not is_grad_enabled() or not (tensor.requires_grad or getattr(other, "requires_grad", False)):
+        return getattr(elementwise_ops, op)(tensor, other, **options)
     if tensor._node is None:
         check_inplace(tensor, op)
-    if result.shape != tensor.shape:
+    result = getattr(elementwise_ops, op[:-1])(tensor, other, **options)
+    if result.shape != tensor.shape or result.dtype != tensor.dtype:
         raise ValueError(
-            f"{op}: the result has shape {result.shape}, which does not fit in place into shape {tensor.shape}"
+            f"{op}: the result has shape {result.shape} and dtype {result.dtype}, which does not fit in place into shape "
+            f"{tensor.shape} and dtype {tensor.dtype}"
         )
-    raw = result._data
-    if raw.dtype != tensor._data.dtype:
-        if raw.dtype.is_floating_point and not tensor._data.dtype.is_floating_point:
-            raise TypeError(f"{op}: the result is {raw.dtype}, which does not fit in place into {tensor.dtype}")
-        result = result.to(tensor.dtype)
-        raw = result._data
-    if result.requires_grad:
-        tensor._data, tensor._node, tensor._index = raw, result._node, result._index
-        tensor.requires_grad = True
-    else:
-        _C.copy_(tensor._data, _C.to_layout(raw, tensor._data.layout))
+    tensor._data, tensor._node, tensor._index = result._data, result._node, result._index
+    tensor.requires_grad = True
     return tensor
 
 
@@ -93,19 +86,16 @@ class ArithmeticMethods:
         return linalg_ops.matmul(other, self)
 
     def __iadd__(self, other: Any) -> Tensor:
-        return _in_place(self, "add_", elementwise_ops.add(self, other))
+        return _in_place(self, "add_", other)
 
     def __isub__(self, other: Any) -> Tensor:
-        return _in_place(self, "sub_", elementwise_ops.sub(self, other))
+        return _in_place(self, "sub_", other)
 
     def __imul__(self, other: Any) -> Tensor:
-        return _in_place(self, "mul_", elementwise_ops.mul(self, other))
+        return _in_place(self, "mul_", other)
 
     def __itruediv__(self, other: Any) -> Tensor:
-        return _in_place(self, "div_", elementwise_ops.div(self, other))
-
-    def __ipow__(self, other: Any) -> Tensor:
-        return _in_place(self, "pow_", elementwise_ops.pow(self, other))
+        return _in_place(self, "div_", other)
 
     def __neg__(self) -> Tensor:
         return elementwise_ops.neg(self)
@@ -215,19 +205,19 @@ class ArithmeticMethods:
 
     def add_(self, other: Any, alpha: float = 1) -> Tensor:
         """self += alpha * other."""
-        return _in_place(self, "add_", elementwise_ops.add(self, other, alpha=alpha))
+        return _in_place(self, "add_", other, alpha=alpha)
 
     def sub_(self, other: Any, alpha: float = 1) -> Tensor:
         """self -= alpha * other."""
-        return _in_place(self, "sub_", elementwise_ops.sub(self, other, alpha=alpha))
+        return _in_place(self, "sub_", other, alpha=alpha)
 
     def mul_(self, other: Any) -> Tensor:
         """self *= other."""
-        return _in_place(self, "mul_", elementwise_ops.mul(self, other))
+        return _in_place(self, "mul_", other)
 
     def div_(self, other: Any) -> Tensor:
         """self /= other."""
-        return _in_place(self, "div_", elementwise_ops.div(self, other))
+        return _in_place(self, "div_", other)
 
     def neg(self) -> Tensor:
         """-self."""
@@ -334,8 +324,20 @@ class ArithmeticMethods:
         return elementwise_ops.clamp(self, min, max)
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        """Limited to [min, max], in place."""
-        return _in_place(self, "clamp_", elementwise_ops.clamp(self, min, max))
+        """Limited to [min, max], in place; not recorded for backward."""
+        return elementwise_ops.clamp_(self, min, max)
+
+    def fill_(self, value: float) -> Tensor:
+        """Every element set to `value`, in place."""
+        return elementwise_ops.fill_(self, value)
+
+    def zero_(self) -> Tensor:
+        """Every element set to 0, in place."""
+        return elementwise_ops.zero_(self)
+
+    def copy_(self, source: Tensor) -> Tensor:
+        """The values of `source`, broadcast and converted, written in place."""
+        return elementwise_ops.copy_(self, source)
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """self where `condition`, else `other`."""

@@ -1,5 +1,7 @@
 """Functions behind the layers, with the names and arguments of `torch.nn.functional`."""
 
+from ..ops.picking import one_hot
+from .linear import linear
 from .normalization import (
     batch_norm,
 )
@@ -15,8 +17,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "linear",
     "max_pool2d",
+    "one_hot",
 ]
-from .linear import linear
-
-__all__ = ["linear"]

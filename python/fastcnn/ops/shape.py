@@ -224,7 +224,9 @@ def movedim(input: Tensor, source: int | Sizes, destination: int | Sizes) -> Ten
     sources = [normalize_dim("movedim", d, ndim) for d in sources]
     targets = [normalize_dim("movedim", d, ndim) for d in targets]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
-        raise ValueError(f"movedim: source {source} and destination {destination} must name as many distinct dimensions")
+        raise ValueError(
+            f"movedim: source {source} and destination {destination} must name as many distinct dimensions"
+        )
     order = [d for d in range(ndim) if d not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
