@@ -1,5 +1,7 @@
 #include "ops/binary/binary.h"
 
+#include <algorithm>
+
 #include "core/stream.h"
 #include "ops/binary/operands.h"
 #include "ops/cast/cast.h"
@@ -17,6 +19,8 @@ constexpr Entry kTable[] = {
     {"mul", BinaryOp::mul},
     {"div", BinaryOp::div},
     {"pow", BinaryOp::pow},
+    {"floor_divide", BinaryOp::floor_divide},
+    {"remainder", BinaryOp::remainder},
     {"maximum", BinaryOp::maximum},
     {"minimum", BinaryOp::minimum},
     {"eq", BinaryOp::eq},
@@ -49,12 +53,26 @@ void run_kernel(const Entry& entry, double alpha, const Tensor& a, const Tensor&
   });
 }
 
+template <class T>
+bool contains_zero(const Tensor& tensor) {
+  const T* const x = tensor.data<T>();
+  return std::find(x, x + tensor.numel(), T(0)) != x + tensor.numel();
+}
+
+// Integers have no infinity to answer a division by zero with.
+void check_divisor(const Entry& entry, const Tensor& b) {
+  if ((entry.op != BinaryOp::floor_divide && entry.op != BinaryOp::remainder) || is_floating(b.dtype())) return;
+  check(!(b.dtype() == DType::int64 ? contains_zero<int64_t>(b) : contains_zero<uint8_t>(b)), entry.name,
+        ": division by zero in ", b.dtype(), "; use .float() to get infinities");
+}
+
 // The dtype the kernel computes in: bfloat16 is storage only, integer quotients are float32, logical ops see bools.
 DType compute_type(const Entry& entry, DType promoted) {
   if (entry.op >= BinaryOp::logical_and) return DType::boolean;
   if (promoted == DType::bfloat16 || (entry.op == BinaryOp::div && !is_floating(promoted))) return DType::float32;
-  check_type(promoted != DType::boolean || (entry.op != BinaryOp::sub && entry.op != BinaryOp::pow), entry.name,
-             ": operands are bool, but expected numbers; use logical_xor or logical_not, or convert one operand");
+  check_type(promoted != DType::boolean || (entry.op != BinaryOp::sub && entry.op != BinaryOp::pow &&
+                                            entry.op != BinaryOp::floor_divide && entry.op != BinaryOp::remainder),
+             entry.name, ": operands are bool, but expected numbers; use logical_xor or logical_not, or convert one operand");
   return promoted;
 }
 
@@ -68,6 +86,7 @@ Tensor binary(const Entry& entry, const Operand& left, const Operand& right, dou
   const DType dtype = compute_type(entry, promoted);
   const Tensor a = materialize_operand(left, dtype, device), b = materialize_operand(right, dtype, device);
   const Shape shape = broadcast_shapes(entry.name, a.shape(), b.shape());
+  check_divisor(entry, b);
   const DType stored = returns_bool(entry.op)                                  ? DType::boolean
                        : promoted == DType::bfloat16 && dtype == DType::float32 ? DType::bfloat16
                                                                                : dtype;

@@ -17,6 +17,8 @@ enum class BinaryOp : int {
   mul,
   div,
   pow,
+  floor_divide,  // rounded towards -infinity
+  remainder,     // a - b floor(a / b): the sign of b, as in Python
   maximum,  // NaN if either is
   minimum,
   eq,  // from here on the result is bool

@@ -82,6 +82,10 @@ void binary_forward(BinaryOp op, double alpha, const BroadcastPlan& plan, const 
       return vectors([](Vec u, Vec v) { return u / v; });
     case BinaryOp::pow:
       return broadcast_plain(plan, a, b, y, [](float u, float v) { return powf(u, v); });
+    case BinaryOp::floor_divide:
+      return broadcast_plain(plan, a, b, y, [](float u, float v) { return float_floor_divide(u, v); });
+    case BinaryOp::remainder:
+      return broadcast_plain(plan, a, b, y, [](float u, float v) { return float_remainder(u, v); });
     case BinaryOp::maximum:
       return vectors([](Vec u, Vec v) { return select(is_nan(u), u, max(u, v)); });
     case BinaryOp::minimum:

@@ -16,14 +16,36 @@ T power(T base, T exponent) {
   if constexpr (std::is_floating_point_v<T>) {
     return std::pow(base, exponent);
   } else {
-    if (std::is_signed_v<T> && exponent < 0)
-      return base == 1 ? 1 : int64_t(base) == -1 ? T(int64_t(exponent) % 2 ? -1 : 1) : T(0);
+    if constexpr (std::is_signed_v<T>)
+      if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 ? -1 : 1) : 0;
     uint64_t result = 1, factor = uint64_t(base);
     for (uint64_t e = uint64_t(exponent); e > 0; e >>= 1) {
       if (e & 1) result *= factor;
       factor *= factor;
     }
     return T(result);
+  }
+}
+
+// Divisors of integers are not zero; INT64_MIN / -1 wraps around.
+template <class T>
+T remainder_of(T u, T v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return float_remainder(u, v);
+  } else {
+    if (std::is_signed_v<T> && T(v + 1) == 0) return 0;
+    const T rest = T(u % v);
+    return rest != 0 && (rest < 0) != (v < 0) ? T(rest + v) : rest;
+  }
+}
+
+template <class T>
+T floor_quotient(T u, T v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return float_floor_divide(u, v);
+  } else {
+    if (std::is_signed_v<T> && T(v + 1) == 0) return T(0 - uint64_t(u));
+    return T(u / v - ((u % v != 0) && ((u < 0) != (v < 0))));
   }
 }
 
@@ -45,7 +67,14 @@ void arithmetic(BinaryOp op, double alpha, const BroadcastPlan& plan, const T* a
       if constexpr (std::is_floating_point_v<T>) run([](T u, T v) { return u / v; });
       return;
     case BinaryOp::pow:
-      return run([](T u, T v) { return power(u, v); });
+      if constexpr (!std::is_same_v<T, bool>) run([](T u, T v) { return power(u, v); });
+      return;
+    case BinaryOp::floor_divide:
+      if constexpr (!std::is_same_v<T, bool>) run([](T u, T v) { return floor_quotient(u, v); });
+      return;
+    case BinaryOp::remainder:
+      if constexpr (!std::is_same_v<T, bool>) run([](T u, T v) { return remainder_of(u, v); });
+      return;
     case BinaryOp::maximum:
       return run([](T u, T v) { return u != u || u > v ? u : v; });
     default:  // minimum

@@ -26,7 +26,12 @@ constexpr Entry kTable[] = {
     {"exp", "exp_backward", UnaryOp::exp},
     {"log", "log_backward", UnaryOp::log},
     {"sqrt", "sqrt_backward", UnaryOp::sqrt},
+    {"rsqrt", "rsqrt_backward", UnaryOp::rsqrt},
     {"erf", "erf_backward", UnaryOp::erf},
+    {"sin", "sin_backward", UnaryOp::sin},
+    {"cos", "cos_backward", UnaryOp::cos},
+    {"log1p", "log1p_backward", UnaryOp::log1p},
+    {"expm1", "expm1_backward", UnaryOp::expm1},
     {"abs", "abs_backward", UnaryOp::abs},
     {"neg", "neg_backward", UnaryOp::neg},
     {"reciprocal", "reciprocal_backward", UnaryOp::reciprocal},
@@ -103,7 +108,9 @@ Tensor unary_gradient(const Entry& entry, const Tensor& saved, const Tensor& gra
 }  // namespace
 
 void bind_unary(py::module_& m) {
+  py::set outputs;
   for (const Entry& entry : kTable) {
+    if (saves_output(entry.op)) outputs.add(entry.name);
     m.def(
         entry.name,
         [&entry](const Tensor& input, double a, double b, const OptionalTensor& out) {
@@ -117,6 +124,8 @@ void bind_unary(py::module_& m) {
         },
         py::arg("saved"), py::arg("grad_output"), py::arg("a") = 0.0, py::arg("b") = 0.0, release_gil());
   }
+  // Names of the functions whose backward takes their output instead of their input.
+  m.attr("unary_saves_output") = py::frozenset(outputs);
 }
 
 }  // namespace fastcnn

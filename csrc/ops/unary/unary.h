@@ -19,7 +19,12 @@ enum class UnaryOp : int {
   exp,
   log,
   sqrt,
+  rsqrt,  // 1 / sqrt(x)
   erf,
+  sin,
+  cos,
+  log1p,
+  expm1,
   abs,  // gradient 0 at 0
   neg,
   reciprocal,
@@ -47,7 +52,7 @@ FASTCNN_DECLARE_CPU(void, unary_backward, UnaryOp op, UnaryParameters parameters
 
 constexpr bool saves_output(UnaryOp op) {
   return op == UnaryOp::relu || op == UnaryOp::sigmoid || op == UnaryOp::tanh || op == UnaryOp::exp ||
-         op == UnaryOp::sqrt || op == UnaryOp::reciprocal;
+         op == UnaryOp::sqrt || op == UnaryOp::rsqrt || op == UnaryOp::reciprocal || op == UnaryOp::expm1;
 }
 
 // The float64 definitions, in plain loops.

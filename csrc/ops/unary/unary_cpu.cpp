@@ -111,6 +111,16 @@ void unary_forward(UnaryOp op, UnaryParameters parameters, const float* x, float
       return map(x, y, n, kCostlyGrain, [](Vec v) { return log(v); });
     case UnaryOp::sqrt:
       return map(x, y, n, kCheapGrain, [](Vec v) { return sqrt(v); });
+    case UnaryOp::rsqrt:
+      return map(x, y, n, kCheapGrain, [](Vec v) { return set1(1.0f) / sqrt(v); });
+    case UnaryOp::sin:
+      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return sinf(v); });
+    case UnaryOp::cos:
+      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return cosf(v); });
+    case UnaryOp::log1p:
+      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return log1pf(v); });
+    case UnaryOp::expm1:
+      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return expm1f(v); });
     case UnaryOp::erf:
       return map(x, y, n, kCostlyGrain, [](Vec v) { return erf(v); });
     case UnaryOp::abs:
@@ -176,6 +186,18 @@ void unary_backward(UnaryOp op, UnaryParameters parameters, const float* saved, 
       return cheap([](Vec x, Vec g) { return g / x; });
     case UnaryOp::sqrt:
       return cheap([](Vec y, Vec g) { return g * (set1(0.5f) / y); });
+    case UnaryOp::rsqrt:
+      return cheap([](Vec y, Vec g) { return g * (set1(-0.5f) * y * (y * y)); });
+    case UnaryOp::sin:
+      map_scalar(saved, grad_input, n, kCostlyGrain, [](float v) { return cosf(v); });
+      return map_gradient(grad_input, grad_output, grad_input, n, kCheapGrain, [](Vec s, Vec g) { return g * s; });
+    case UnaryOp::cos:
+      map_scalar(saved, grad_input, n, kCostlyGrain, [](float v) { return -sinf(v); });
+      return map_gradient(grad_input, grad_output, grad_input, n, kCheapGrain, [](Vec s, Vec g) { return g * s; });
+    case UnaryOp::log1p:
+      return cheap([](Vec x, Vec g) { return g / (set1(1.0f) + x); });
+    case UnaryOp::expm1:
+      return cheap([](Vec y, Vec g) { return g * (set1(1.0f) + y); });
     case UnaryOp::erf:
       return costly([](Vec x, Vec g) { return g * (set1(1.12837917f) * exp_minus_square(x, 1.0f)); });
     case UnaryOp::abs:

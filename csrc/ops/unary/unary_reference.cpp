@@ -37,8 +37,18 @@ double value(UnaryOp op, UnaryParameters p, double x) {
       return std::log(x);
     case UnaryOp::sqrt:
       return std::sqrt(x);
+    case UnaryOp::rsqrt:
+      return 1 / std::sqrt(x);
     case UnaryOp::erf:
       return std::erf(x);
+    case UnaryOp::sin:
+      return std::sin(x);
+    case UnaryOp::cos:
+      return std::cos(x);
+    case UnaryOp::log1p:
+      return std::log1p(x);
+    case UnaryOp::expm1:
+      return std::expm1(x);
     case UnaryOp::abs:
       return std::fabs(x);
     case UnaryOp::neg:
@@ -91,8 +101,18 @@ double derivative(UnaryOp op, UnaryParameters p, double s) {
       return 1 / s;
     case UnaryOp::sqrt:
       return 0.5 / s;
+    case UnaryOp::rsqrt:
+      return -0.5 * s * s * s;
     case UnaryOp::erf:
       return 1.12837916709551257390 * std::exp(-s * s);
+    case UnaryOp::sin:
+      return std::cos(s);
+    case UnaryOp::cos:
+      return -std::sin(s);
+    case UnaryOp::log1p:
+      return 1 / (1 + s);
+    case UnaryOp::expm1:
+      return 1 + s;
     case UnaryOp::abs:
       return value(UnaryOp::sign, p, s);
     case UnaryOp::neg:

@@ -1,0 +1,171 @@
+"""Initialisers: fill a tensor in place, from the default generator unless another one is given.
+
+Names, arguments and formulas of `torch.nn.init`; the numbers are fastcnn's own, the same for any number of threads.
+Gradients are not recorded. Fans of a convolution weight (C_out, C_in, kH, kW): fan_in = C_in kH kW, fan_out = C_out kH kW.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from .. import _C
+from ..ops.creation import eye
+from ..random import Generator, state_of
+from ..tensor import Tensor
+
+
+def _draw(tensor: Tensor, draw: Callable[[_C.Tensor], None]) -> Tensor:
+    """`draw` fills float32 and float64 memory; bfloat16 rounds float32 numbers."""
+    raw = tensor._data
+    if raw.dtype == _C.bfloat16:
+        wide = _C.empty(raw.shape, _C.float32, raw.device, raw.layout)
+        draw(wide)
+        _C.copy_(raw, _C.cast(wide, raw.dtype))
+    else:
+        draw(raw)
+    return tensor
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Uniform in [a, b)."""
+    return _draw(tensor, lambda raw: _C.uniform_(raw, a, b, state_of(generator)))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Normal with the given mean and standard deviation."""
+    return _draw(tensor, lambda raw: _C.normal_(raw, mean, std, state_of(generator)))
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Normal conditioned on [a, b], two absolute bounds."""
+    return _draw(tensor, lambda raw: _C.trunc_normal_(raw, mean, std, a, b, state_of(generator)))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Every element `val`."""
+    _C.fill_(tensor._data, val)
+    return tensor
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Every element 1."""
+    return constant_(tensor, 1.0)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Every element 0."""
+    return constant_(tensor, 0.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Ones on the diagonal of a matrix, zeros elsewhere.
+
+    Raises:
+        ValueError: not a matrix.
+    """
+    if tensor.ndim != 2:
+        raise ValueError(f"eye_: tensor has shape {tensor.shape}, but a matrix is expected")
+    _C.copy_(tensor._data, eye(*tensor.shape, dtype=tensor.dtype)._data)
+    return tensor
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Factor on the standard deviation that keeps the variance of activations behind a nonlinearity.
+
+    Args:
+        nonlinearity: "linear", "conv1d" .. "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu" or "selu".
+        param: negative slope of "leaky_relu" (0.01 by default).
+
+    Raises:
+        ValueError: another nonlinearity.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> round(fc.nn.init.calculate_gain("relu"), 4)
+        1.4142
+    """
+    convolutions = {f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)}
+    if nonlinearity in convolutions | {"linear", "sigmoid"}:
+        return 1.0
+    if nonlinearity == "tanh":
+        return 5.0 / 3.0
+    if nonlinearity == "relu":
+        return math.sqrt(2.0)
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else float(param)
+        return math.sqrt(2.0 / (1.0 + slope**2))
+    if nonlinearity == "selu":
+        return 3.0 / 4.0
+    raise ValueError(
+        f"calculate_gain: nonlinearity is {nonlinearity!r}, but linear, conv1d .. conv_transpose3d, sigmoid, tanh, relu, "
+        f"leaky_relu or selu is expected"
+    )
+
+
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    if tensor.ndim < 2:
+        raise ValueError(f"init: tensor has shape {tensor.shape}, but fan in and fan out need at least 2 dimensions")
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def _correct_fan(tensor: Tensor, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"kaiming: mode is {mode!r}, but 'fan_in' or 'fan_out' is expected")
+    return _calculate_fan_in_and_fan_out(tensor)[0 if mode == "fan_in" else 1]
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Uniform with standard deviation gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    bound = gain * math.sqrt(6.0 / max(sum(_calculate_fan_in_and_fan_out(tensor)), 1))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Normal with standard deviation gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    std = gain * math.sqrt(2.0 / max(sum(_calculate_fan_in_and_fan_out(tensor)), 1))
+    return normal_(tensor, 0.0, std, generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """Uniform with standard deviation gain / sqrt(fan) (He et al., ICCV 2015).
+
+    Args:
+        tensor: weight of rank 2 or more; left alone when it has no elements.
+        a: negative slope, for nonlinearity="leaky_relu".
+        mode: "fan_in" keeps the variance of the forward pass, "fan_out" of the backward pass.
+        nonlinearity: see `calculate_gain`.
+        generator: the default generator unless given.
+    """
+    if tensor.numel() == 0:
+        return tensor
+    bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_correct_fan(tensor, mode))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """Normal with standard deviation gain / sqrt(fan); arguments as for `kaiming_uniform_`."""
+    if tensor.numel() == 0:
+        return tensor
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_correct_fan(tensor, mode))
+    return normal_(tensor, 0.0, std, generator)
