@@ -1,8 +1,8 @@
 // The definitions of the adaptive pools in float64.
+#include <cmath>
+
 #include "core/parallel.h"
 #include "ops/adaptive_pool2d/adaptive_pool2d.h"
-
-#include <cmath>
 
 namespace fastcnn {
 namespace {

@@ -42,8 +42,7 @@ Tensor avg_pool2d_backward(const Tensor& grad_output, const Shape& input_shape, 
                            std::optional<int64_t> divisor_override) {
   const AvgPool2d p =
       avg_pool2d_of(input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
-  const Tensor g =
-      pool_grad_output("avg_pool2d", grad_output, {p.shape.N, p.shape.C, p.shape.H_out, p.shape.W_out});
+  const Tensor g = pool_grad_output("avg_pool2d", grad_output, {p.shape.N, p.shape.C, p.shape.H_out, p.shape.W_out});
   const Tensor grad_input = empty(input_shape, g.dtype(), g.device());
   current_stream(g.device()).run("avg_pool2d_backward", [=] {
     if (g.dtype() == DType::float32)

@@ -16,8 +16,8 @@ FASTCNN_DECLARE_CPU(void, avg_pool2d_forward, const float* input, float* output,
 FASTCNN_DECLARE_CPU(void, avg_pool2d_backward, const float* grad_output, float* grad_input, int64_t divisor_override,
                     const PoolWindows& windows)
 
-void avg_pool2d_forward_reference(const double* input, double* output, bool count_include_pad,
-                                  int64_t divisor_override, const Pool2dShape& shape);
+void avg_pool2d_forward_reference(const double* input, double* output, bool count_include_pad, int64_t divisor_override,
+                                  const Pool2dShape& shape);
 void avg_pool2d_backward_reference(const double* grad_output, double* grad_input, bool count_include_pad,
                                    int64_t divisor_override, const Pool2dShape& shape);
 

@@ -162,7 +162,7 @@ struct BackwardRow {
   }
 };
 
-constexpr int64_t kChunk = 65536;     // elements that a chunk reads or writes, about
+constexpr int64_t kChunk = 65536;       // elements that a chunk reads or writes, about
 constexpr int64_t kChannelGrain = 512;  // channels per chunk where a single row is longer than kChunk
 
 // body(row, first channel, last channel + 1) over all rows, cut into chunks of whole rows or, for a few long rows (a

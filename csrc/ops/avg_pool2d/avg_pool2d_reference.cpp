@@ -24,8 +24,8 @@ Window window_of(const Pool2dShape& s, int64_t oh, int64_t ow, bool count_includ
 
 }  // namespace
 
-void avg_pool2d_forward_reference(const double* input, double* output, bool count_include_pad,
-                                  int64_t divisor_override, const Pool2dShape& s) {
+void avg_pool2d_forward_reference(const double* input, double* output, bool count_include_pad, int64_t divisor_override,
+                                  const Pool2dShape& s) {
   parallel_for(s.N, [&](int64_t n) {
     for (int64_t oh = 0; oh < s.H_out; ++oh)
       for (int64_t ow = 0; ow < s.W_out; ++ow) {

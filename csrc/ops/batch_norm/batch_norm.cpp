@@ -126,7 +126,8 @@ std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const Optional
                                              const OptionalTensor& running_var, const OptionalTensor& weight,
                                              const OptionalTensor& bias, bool training, std::optional<double> momentum,
                                              double eps, const std::optional<std::string>& activation,
-                                             const OptionalTensor& residual, const OptionalTensor& num_batches_tracked) {
+                                             const OptionalTensor& residual,
+                                             const OptionalTensor& num_batches_tracked) {
   const BatchNorm op = batch_norm_of(input, weight, bias, activation);
   const BatchNormShape shape = op.shape;
   const Tensor mean_buffer = value_or_undefined(running_mean), var_buffer = value_or_undefined(running_var);
@@ -137,8 +138,9 @@ std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const Optional
         ", but must be positive (0 is allowed in evaluation)");
   check(training || (mean_buffer.defined() && var_buffer.defined()),
         "batch_norm: running_mean and running_var are needed when training is False");
-  check(!training || shape.rows != 1, "batch_norm: expected more than 1 value per channel when training, but input has shape ",
-        input.shape(), "; use a larger batch, or eval()");
+  check(!training || shape.rows != 1,
+        "batch_norm: expected more than 1 value per channel when training, but input has shape ", input.shape(),
+        "; use a larger batch, or eval()");
   check(momentum || tracked.defined() || !training || !(mean_buffer.defined() || var_buffer.defined()),
         "batch_norm: momentum None (cumulative average) needs num_batches_tracked");
   if (tracked.defined())
@@ -186,7 +188,8 @@ std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const Optional
     } else {
       for (int64_t c = 0; c < C; ++c) {
         mean[c] = single ? double(mean_buffer.data<float>()[c]) : mean_buffer.data<double>()[c];
-        invstd[c] = 1.0 / std::sqrt((single ? double(var_buffer.data<float>()[c]) : var_buffer.data<double>()[c]) + eps);
+        invstd[c] =
+            1.0 / std::sqrt((single ? double(var_buffer.data<float>()[c]) : var_buffer.data<double>()[c]) + eps);
       }
     }
     if (single) {

@@ -43,9 +43,9 @@ FASTCNN_DECLARE_CPU(void, batch_norm_backward, const float* dz, const float* inp
 
 // The definition, in float64. mean and invstd are (C,); weight, bias, residual may be null.
 void batch_norm_statistics_reference(const double* input, double* mean, double* var, BatchNormShape shape);
-void batch_norm_normalize_reference(const double* input, const double* mean, const double* invstd,
-                                    const double* weight, const double* bias, const double* residual, bool relu,
-                                    double* output, BatchNormShape shape);
+void batch_norm_normalize_reference(const double* input, const double* mean, const double* invstd, const double* weight,
+                                    const double* bias, const double* residual, bool relu, double* output,
+                                    BatchNormShape shape);
 // grad_input, grad_weight, grad_bias, grad_residual may be null. `training`: mean and invstd depend on the input.
 void batch_norm_backward_reference(const double* grad_output, const double* input, const double* output, bool relu,
                                    bool training, const double* mean, const double* invstd, const double* weight,

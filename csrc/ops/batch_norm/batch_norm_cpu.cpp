@@ -1,7 +1,6 @@
-#include "ops/batch_norm/batch_norm.h"
-
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "ops/batch_norm/batch_norm.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {

@@ -22,9 +22,9 @@ void batch_norm_statistics_reference(const double* input, double* mean, double* 
   });
 }
 
-void batch_norm_normalize_reference(const double* input, const double* mean, const double* invstd,
-                                    const double* weight, const double* bias, const double* residual, bool relu,
-                                    double* output, BatchNormShape shape) {
+void batch_norm_normalize_reference(const double* input, const double* mean, const double* invstd, const double* weight,
+                                    const double* bias, const double* residual, bool relu, double* output,
+                                    BatchNormShape shape) {
   parallel_for(shape.C, [&](int64_t c) {
     for (int64_t r = 0; r < shape.rows; ++r) {
       const int64_t at = r * shape.C + c;

@@ -105,8 +105,8 @@ static void forward_row(const float* input, float* output, Code* codes, const Po
 // One row h of grad_input: gathers from every window that covers a pixel the gradient it sends to its winner.
 // grad_output, codes: image n; grad_input: row (n, h).
 template <int V, bool kMasked, class Code>
-static void backward_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p, int64_t h,
-                         const Channels c) {
+static void backward_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p,
+                         int64_t h, const Channels c) {
   const int64_t C = p.C;
   for (int64_t w = 0; w < p.w.in; ++w) {
     Vec sum[V];
@@ -310,8 +310,8 @@ static void backward(const float* grad_output, const Code* codes, float* grad_in
   parallel_ranges(p.N * p.h.in, row_grain(2 * in_row), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t n = row / p.h.in, h = row % p.h.in;
-      for_channel_blocks(p.C, BackwardRow<Code>{grad_output + n * out_image, codes + n * out_image,
-                                                grad_input + row * in_row, p, h});
+      for_channel_blocks(
+          p.C, BackwardRow<Code>{grad_output + n * out_image, codes + n * out_image, grad_input + row * in_row, p, h});
     }
   });
 }

@@ -1,8 +1,8 @@
 // The definition of max_pool2d in float64, image by image and channel by channel.
+#include <cmath>
+
 #include "core/parallel.h"
 #include "ops/max_pool2d/max_pool2d.h"
-
-#include <cmath>
 
 namespace fastcnn {
 namespace {

@@ -26,8 +26,9 @@ int64_t output_size(const char* op, const char* axis, const Shape& input, int64_
   check(in > 0, op, ": input ", input, " is empty along ", axis, "; only the batch size may be 0");
   const int64_t reach = checked_add(checked_mul(dilation, kernel - 1), 1);
   const int64_t slack = checked_add(in, 2 * padding) - reach;
-  check(slack >= 0 || (ceil_mode && slack > -stride), op, ": kernel_size ", kernel, " (dilation ", dilation, ") covers ", reach, " along ", axis,
-        ", but the padded input has ", in + 2 * padding, " (input ", input, ", padding ", padding, ")");
+  check(slack >= 0 || (ceil_mode && slack > -stride), op, ": kernel_size ", kernel, " (dilation ", dilation,
+        ") covers ", reach, " along ", axis, ", but the padded input has ", in + 2 * padding, " (input ", input,
+        ", padding ", padding, ")");
   if (!ceil_mode) return slack / stride + 1;
   const int64_t out = ceil_div(slack, stride) + 1;
   return checked_mul(out - 1, stride) >= in + padding ? out - 1 : out;
@@ -107,7 +108,8 @@ Tensor pool_input(const char* op, const Tensor& input) {
 
 Tensor pool_grad_output(const char* op, const Tensor& grad_output, const Shape& expected) {
   check_float(op, "grad_output", grad_output);
-  check(grad_output.shape() == expected, op, ": grad_output has shape ", grad_output.shape(), ", but expected ", expected);
+  check(grad_output.shape() == expected, op, ": grad_output has shape ", grad_output.shape(), ", but expected ",
+        expected);
   return to_layout(grad_output, Layout::channels_last);
 }
 

@@ -4,7 +4,8 @@
 
 namespace fastcnn {
 
-// Definition of a sliding pool: output (oh, ow) covers input rows oh * sH - pH + kh * dH for kh in [0, kH), columns alike.
+// Definition of a sliding pool: output (oh, ow) covers input rows oh * sH - pH + kh * dH for kh in [0, kH), columns
+// alike.
 struct Pool2dShape {
   int64_t N, C, H, W;
   int64_t H_out, W_out;
