@@ -5,6 +5,7 @@ from .linear import linear
 from .normalization import (
     batch_norm,
 )
+from .linear import linear
 from .pooling import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,

@@ -20,7 +20,7 @@ class Arena:
     writes. `buffer(name)` holds one state of the optimizer, `steps` how often each parameter was stepped.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], hyper: _C.Tensor) -> None:
+    def __init__(self, parameters: Sequence[Tensor], hyper: _C.Tensor, states: Sequence[tuple[str, float]]) -> None:
         self.parameters = list(parameters)
         first = self.parameters[0]._data
         self.dtype, self.device = first.dtype, first.device
@@ -36,6 +36,8 @@ class Arena:
         self.steps = _C.zeros((len(self.parameters),), _C.int64)
         self.hyper = hyper
         self._buffers: dict[str, _C.Tensor] = {}
+        for name, fill in states:
+            self.buffer(name, fill)
         self._views = [self.view(self.params, i) for i in range(len(self.parameters))]
         self._slots = [self.view(self.grads, i) for i in range(len(self.parameters))]
         self._kernels: dict[tuple[int, ...], Any] = {}

@@ -117,18 +117,19 @@ class Optimizer:
         group = {**self.defaults, **param_group, "params": members}
         self._check_options(group)
         hyper = _C.zeros((len(self._hyperparameters(group)),), _C.float64)
-        arenas = self._make_arenas(members, hyper)
+        arenas = self._make_arenas(group, hyper)
         self.param_groups.append(group)
         self._hypers.append(hyper)
         self._arenas.append(arenas)
         self.update_hyperparameters()
 
-    @staticmethod
-    def _make_arenas(members: list[Tensor], hyper: _C.Tensor) -> list[Arena]:
+    def _make_arenas(self, group: dict[str, Any], hyper: _C.Tensor) -> list[Arena]:
         kinds: dict[tuple[Any, str], list[Tensor]] = {}
-        for p in members:
+        for p in group["params"]:
             kinds.setdefault((p.dtype, str(p.device)), []).append(p)
-        return [Arena(same, hyper) for same in kinds.values()]
+        # The states are made now: zeroing them in the first step would become part of a recording of that step.
+        states = [(name, self._initial_state(group)) for name in self._state_names(group)]
+        return [Arena(same, hyper, states) for same in kinds.values()]
 
     def update_hyperparameters(self) -> None:
         """Copies learning rates and other numbers of `param_groups` to where the kernels read them.
@@ -178,7 +179,7 @@ class Optimizer:
         """New arenas after parameters changed their dtype, device or shape; the state moves along."""
         saved = self.state_dict()["state"]
         members = self.param_groups[index]["params"]
-        self._arenas[index] = self._make_arenas(members, self._hypers[index])
+        self._arenas[index] = self._make_arenas(self.param_groups[index], self._hypers[index])
         first = sum(len(group["params"]) for group in self.param_groups[:index])
         for i, p in enumerate(members):
             if first + i in saved:
