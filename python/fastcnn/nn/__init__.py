@@ -2,12 +2,18 @@
 
 from .container import ModuleDict, ModuleList, Sequential
 from .module import Module
+from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .parameter import Parameter
 
 __all__ = [
+    "CircularPad2d",
+    "ConstantPad2d",
     "Module",
     "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Sequential",
+    "ZeroPad2d",
 ]
