@@ -135,8 +135,7 @@ Tensor conv2d_forward(const Tensor& any_input, const Tensor& any_weight, const O
                       const std::string& activation) {
   const Tensor bias = value_or_undefined(optional_bias);
   check_same("conv2d", "input", any_input, "weight", any_weight);
-  const Conv2dShape s =
-      conv2d_shape(any_input.shape(), any_weight.shape(), stride, padding, dilation, groups);
+  const Conv2dShape s = conv2d_shape(any_input.shape(), any_weight.shape(), stride, padding, dilation, groups);
   const bool relu = parse_activation(activation);
   if (bias.defined()) {
     check_same("conv2d", "input", any_input, "bias", bias);

@@ -9,7 +9,8 @@
 // All float32 work but depthwise and the weight gradient is one kernel, `conv2d_correlate`: forward is a correlation of
 // the input; the input gradient is one of grad_output with flipped, transposed weights, for stride s one per residue
 // class of the input position mod s. Files: conv2d.cpp (validation, drivers, bindings), conv2d_plan.cpp (geometry and
-// blocking), conv2d_microkernel.h + conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_depthwise_cpu.cpp (kernels).
+// blocking), conv2d_microkernel.h + conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_depthwise_cpu.cpp
+// (kernels).
 #pragma once
 #include <stdint.h>
 
@@ -21,10 +22,10 @@ class Shape;
 
 // Sizes of one call, checked by conv2d_shape and by nothing else.
 struct Conv2dShape {
-  int64_t N, C_in, H, W;        // input
-  int64_t C_out, kH, kW;        // weight (C_out, C_in / groups, kH, kW)
-  int64_t H_out, W_out;         // output
-  int64_t sH, sW, dH, dW;       // stride, dilation
+  int64_t N, C_in, H, W;   // input
+  int64_t C_out, kH, kW;   // weight (C_out, C_in / groups, kH, kW)
+  int64_t H_out, W_out;    // output
+  int64_t sH, sW, dH, dW;  // stride, dilation
   int64_t pad_top, pad_left, pad_bottom, pad_right;
   int64_t groups;
   int64_t C_group() const { return C_in / groups; }
@@ -41,11 +42,11 @@ Conv2dShape conv2d_shape(const Shape& input, const Shape& weight, const Shape& s
 // over a grid of output pixels q = (row, column) that may be a strided subset of the output image.
 struct Correlation {
   int64_t N, groups;
-  int64_t H, W, C;                                    // x is (N, H, W, groups * C)
+  int64_t H, W, C;  // x is (N, H, W, groups * C)
   int64_t taps_h, taps_w, dilation_h, dilation_w;
   int64_t stride_h, stride_w, origin_h, origin_w;
-  int64_t H_out, W_out, O;                            // output grid, output channels per group
-  int64_t y_offset, y_image, y_row, y_pixel;          // where pixel (n, row, column) starts in y, in elements
+  int64_t H_out, W_out, O;                    // output grid, output channels per group
+  int64_t y_offset, y_image, y_row, y_pixel;  // where pixel (n, row, column) starts in y, in elements
   // Blocking, functions of the sizes above and of the kernel's vector width (conv2d_plan.cpp).
   int64_t images, rows;       // one band: `rows` output rows of `images` images (more than one only if rows = H_out)
   int64_t slices;             // the output channels' panels are dealt to this many chunks
@@ -61,10 +62,10 @@ struct WeightView {
 // The weight gradient: a matrix product whose rows are (kh, kw, c), whose lanes are output channels and whose sum runs
 // over pixels.
 struct WeightGradient {
-  Correlation conv;           // forward geometry; bands of pixels
-  int64_t splits;             // the bands are dealt to this many partial sums
-  int64_t slices, slice;      // and the channels of a group to `slices` chunks of `slice` channels
-  int64_t lanes;              // C_out / groups rounded up to whole vectors
+  Correlation conv;       // forward geometry; bands of pixels
+  int64_t splits;         // the bands are dealt to this many partial sums
+  int64_t slices, slice;  // and the channels of a group to `slices` chunks of `slice` channels
+  int64_t lanes;          // C_out / groups rounded up to whole vectors
 };
 
 // The register block of the active ISA: floats of a vector and of a full panel of packed weights, rows (pixels).
@@ -88,7 +89,7 @@ WeightView backward_weights(const Conv2dShape& shape, int64_t tap_h, int64_t tap
 void plan_bands(Correlation* conv, const Conv2dTile& tile);  // fills in the blocking
 WeightGradient plan_weight_gradient(const Conv2dShape& shape, const Conv2dTile& tile);
 int64_t packed_floats(const Correlation& conv, const Conv2dTile& tile);
-int64_t scratch_floats(const Correlation& conv);    // per worker
+int64_t scratch_floats(const Correlation& conv);  // per worker
 int64_t scratch_floats(const WeightGradient& plan);
 
 // conv2d_correlate_cpu.cpp. `scratch` has num_threads() slots of scratch_floats(conv) floats.

@@ -43,14 +43,14 @@ void copy_pixels(const float* from, int64_t from_pixel, float* to, int64_t to_pi
 }
 
 // The band's input pixels, `channels` of them from x on, zero outside the image.
-[[maybe_unused]] void copy_band(const Correlation& conv, const Band& band, const float* x, int64_t x_pixel, int64_t channels,
-                                 float* copy) {
+[[maybe_unused]] void copy_band(const Correlation& conv, const Band& band, const float* x, int64_t x_pixel,
+                                int64_t channels, float* copy) {
   const int64_t width = conv.row / conv.pixel;
   const int64_t height = conv.image / conv.row;
   const int64_t left = min_of(max_of(-conv.origin_w, 0), width);
   const int64_t right = max_of(min_of(conv.W - conv.origin_w, width), left);
-  const int64_t rows = min_of(height, (band.row_end - band.row_begin - 1) * conv.stride_h +
-                                          (conv.taps_h - 1) * conv.dilation_h + 1);
+  const int64_t rows =
+      min_of(height, (band.row_end - band.row_begin - 1) * conv.stride_h + (conv.taps_h - 1) * conv.dilation_h + 1);
   for (int64_t n = band.image_begin; n < band.image_end; ++n) {
     for (int64_t r = 0; r < rows; ++r) {
       float* to = copy + (n - band.image_begin) * conv.image + r * conv.row;

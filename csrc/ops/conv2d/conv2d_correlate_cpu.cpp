@@ -1,9 +1,8 @@
 // Forward and input gradient: direct convolution on channels-last tensors. A chunk takes a band of output rows (or some
 // whole images), copies the input it needs into an L2-sized buffer with the zeros of the padding (unless it can be read
 // in place), and multiplies it with panels of packed weights that stream past.
-#include "ops/conv2d/conv2d.h"
-
 #include "core/parallel.h"
+#include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_band.h"
 #include "ops/conv2d/conv2d_microkernel.h"
 
@@ -14,11 +13,11 @@ namespace {
 struct BlockArguments {
   const float* x;
   const float* weights;
-  const float* bias;      // of the panel; may be null
-  float* y;               // at the panel's first channel
+  const float* bias;        // of the panel; may be null
+  float* y;                 // at the panel's first channel
   const int64_t* x_offset;  // of the block's pixels
   const int64_t* y_offset;
-  int64_t lanes;          // of the last vector that exist, 1 .. kWidth
+  int64_t lanes;  // of the last vector that exist, 1 .. kWidth
   bool relu;
 };
 
@@ -57,13 +56,24 @@ using BlockKernel = void (*)(const BlockArguments&, const Steps&);
 template <int NV>
 BlockKernel block_kernel(int64_t rows) {
   static const BlockKernel table[] = {
-      nullptr, correlate_block<1, NV>, correlate_block<2, NV>, correlate_block<3, NV>,
+      nullptr,
+      correlate_block<1, NV>,
+      correlate_block<2, NV>,
+      correlate_block<3, NV>,
 #if defined(__AVX2__)
-      correlate_block<4, NV>, correlate_block<5, NV>, correlate_block<6, NV>,
+      correlate_block<4, NV>,
+      correlate_block<5, NV>,
+      correlate_block<6, NV>,
 #endif
 #if defined(__AVX512F__)
-      correlate_block<7, NV>, correlate_block<8, NV>, correlate_block<9, NV>, correlate_block<10, NV>,
-      correlate_block<11, NV>, correlate_block<12, NV>, correlate_block<13, NV>, correlate_block<14, NV>,
+      correlate_block<7, NV>,
+      correlate_block<8, NV>,
+      correlate_block<9, NV>,
+      correlate_block<10, NV>,
+      correlate_block<11, NV>,
+      correlate_block<12, NV>,
+      correlate_block<13, NV>,
+      correlate_block<14, NV>,
 #endif
   };
   return table[rows];
@@ -144,8 +154,8 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
     for (int64_t n = band.image_begin; n < band.image_end; ++n) {
       for (int64_t r = band.row_begin; r < band.row_end; ++r) {
         for (int64_t q = 0; q < conv.W_out; ++q, ++pixels) {
-          x_offset[pixels] = (n - band.image_begin) * image + (r - band.row_begin) * conv.stride_h * row +
-                             q * conv.stride_w * pixel;
+          x_offset[pixels] =
+              (n - band.image_begin) * image + (r - band.row_begin) * conv.stride_h * row + q * conv.stride_w * pixel;
           y_offset[pixels] = conv.y_offset + n * conv.y_image + r * conv.y_row + q * conv.y_pixel;
         }
       }
@@ -154,8 +164,8 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
     for (int64_t g = 0; g < conv.groups; ++g) {
       const float* source = copy;
       if (conv.in_place) {
-        source = x + g * conv.C + band.image_begin * image +
-                 (band.row_begin * conv.stride_h + conv.origin_h) * row + conv.origin_w * pixel;
+        source = x + g * conv.C + band.image_begin * image + (band.row_begin * conv.stride_h + conv.origin_h) * row +
+                 conv.origin_w * pixel;
       } else {
         copy_band(conv, band, x + g * conv.C, conv.groups * conv.C, conv.C, copy);
       }

@@ -1,5 +1,6 @@
-// Depthwise convolution: every channel has its own filter, vectors hold channels. Output rows are cut into runs of pixels
-// that see the same taps (the interior of a row is one run, each edge column another), so no kernel meets the padding.
+// Depthwise convolution: every channel has its own filter, vectors hold channels. Output rows are cut into runs of
+// pixels that see the same taps (the interior of a row is one run, each edge column another), so no kernel meets the
+// padding.
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d_band.h"
 
@@ -9,7 +10,7 @@ namespace {
 
 using simd::Vec;
 
-constexpr int kPixels = 4;      // of a register block of the forward kernel, times kVectors of channels
+constexpr int kPixels = 4;  // of a register block of the forward kernel, times kVectors of channels
 constexpr int kVectors = 2;
 constexpr int kTaps = simd::kVectorRegisters == 32 ? 12 : 9;  // accumulators of the weight gradient
 constexpr int64_t kRowsPerChunk = 8;
@@ -52,7 +53,7 @@ struct ForwardArguments {
   const float* bias;    // may be null
   float* y;             // of output pixel 0
   int64_t x_step, y_step, x_tap_row, x_tap, channels, taps_w;
-  int64_t lanes;        // of the last vector
+  int64_t lanes;  // of the last vector
   bool relu;
 };
 
@@ -133,8 +134,8 @@ void weight_taps(const float* x, const int64_t* offset, int64_t x_step, const fl
 using WeightKernel = void (*)(const float*, const int64_t*, int64_t, const float*, int64_t, int64_t, int64_t,
                               float* const*);
 const WeightKernel kWeightKernels[] = {
-    nullptr,        weight_taps<1>,  weight_taps<2>,  weight_taps<3>, weight_taps<4>, weight_taps<5>, weight_taps<6>,
-    weight_taps<7>, weight_taps<8>,  weight_taps<9>,
+    nullptr,         weight_taps<1>,  weight_taps<2>,  weight_taps<3>, weight_taps<4>,
+    weight_taps<5>,  weight_taps<6>,  weight_taps<7>,  weight_taps<8>, weight_taps<9>,
 #if defined(__AVX512F__)
     weight_taps<10>, weight_taps<11>, weight_taps<12>,
 #endif
@@ -145,7 +146,8 @@ void weight_run(const Correlation& conv, const Run& run, const float* x, const f
   const int64_t channels = conv.groups;
   const int64_t width = run.w1 - run.w0, taps = (run.h1 - run.h0) * width;
   const float* first = x + ((run.n * conv.H + run.row * conv.stride_h + conv.origin_h) * conv.W +
-                            run.begin * conv.stride_w + conv.origin_w) * channels;
+                            run.begin * conv.stride_w + conv.origin_w) *
+                               channels;
   const float* gradient = grad_output + run.n * conv.y_image + run.row * conv.y_row + run.begin * conv.y_pixel;
   const int64_t parts = (taps + kTaps - 1) / kTaps;
   for (int64_t part = 0; part < parts; ++part) {

@@ -3,9 +3,9 @@
 //   acc[i][j] += a[offset[i] + s] * b[s'][j]      summed over the steps s of three nested loops, s' counting them,
 //
 // a broadcast, b a vector load. Forward and input gradient: rows are output pixels, vectors output channels, steps
-// (kh, kw, c), b packed weights. Weight gradient: rows are (kh, kw, c), vectors output channels, steps pixels, b grad_output.
-// The offsets make padding copies, strides and blocks that cross image rows the same case: they are read from the stack
-// beside each broadcast, which the FMA ports hide (2 FMAs per broadcast).
+// (kh, kw, c), b packed weights. Weight gradient: rows are (kh, kw, c), vectors output channels, steps pixels, b
+// grad_output. The offsets make padding copies, strides and blocks that cross image rows the same case: they are read
+// from the stack beside each broadcast, which the FMA ports hide (2 FMAs per broadcast).
 //
 // AVX-512: 14 x 2 = 28 accumulators + 2 of b + 1 broadcast of 32 registers. AVX2: 6 x 2 of 16. Scalar: 3 x 4 of 16.
 #pragma once
@@ -48,7 +48,8 @@ struct Block {
         for (int64_t s2 = 0; s2 < steps.count[2]; ++s2) {
           Vec v[NV];
 #pragma GCC unroll 4
-          for (int j = 0; j < NV; ++j) v[j] = kTail && j == NV - 1 ? simd::load_n(b + j * Vec::N, lanes) : simd::load(b + j * Vec::N);
+          for (int j = 0; j < NV; ++j)
+            v[j] = kTail && j == NV - 1 ? simd::load_n(b + j * Vec::N, lanes) : simd::load(b + j * Vec::N);
 #pragma GCC unroll 16
           for (int i = 0; i < MR; ++i) {
             const Vec broadcast = simd::set1(p[offset[i]]);

@@ -10,17 +10,17 @@ namespace fastcnn {
 
 namespace {
 
-constexpr int64_t kBandFloats = 64 * 1024;     // copy of one band's input: a quarter of a 1 MB L2 cache
+constexpr int64_t kBandFloats = 64 * 1024;  // copy of one band's input: a quarter of a 1 MB L2 cache
 constexpr int64_t kBandPixels = 512;
-constexpr int64_t kChunkFlops = 4'000'000;     // about 40 us of one core: less is not worth waking a thread for
+constexpr int64_t kChunkFlops = 4'000'000;  // about 40 us of one core: less is not worth waking a thread for
 constexpr int64_t kChunks = 32;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // One axis of the input gradient, for the taps tap, tap + step, ...: the input positions i they reach have
-// i + pad = residue + stride * q, and tap + t * step receives the output (i + pad - dilation * (tap + t * step)) / stride
-// = q + shift - t * spread.
+// i + pad = residue + stride * q, and tap + t * step receives the output (i + pad - dilation * (tap + t * step)) /
+// stride = q + shift - t * spread.
 struct BackwardAxis {
   int64_t step, taps, spread;
   int64_t position, count;  // first input position inside the image and how many there are, `stride` apart
@@ -56,7 +56,8 @@ void choose_band(Correlation* conv, int64_t floats_per_row, int64_t copied_pixel
   conv->images = 1;
   if (rows < conv->H_out) return;
   const int64_t per_image = conv->H_out * conv->W_out;
-  int64_t images = std::min(kBandPixels / std::max<int64_t>(per_image, 1), kBandFloats / std::max<int64_t>(cost(rows), 1));
+  int64_t images =
+      std::min(kBandPixels / std::max<int64_t>(per_image, 1), kBandFloats / std::max<int64_t>(cost(rows), 1));
   images = std::min(images, conv->N / std::max<int64_t>(wanted, 1));
   conv->images = std::clamp<int64_t>(images, 1, std::max<int64_t>(conv->N, 1));
 }

@@ -13,12 +13,12 @@ namespace {
 struct BlockArguments {
   const float* input;
   const float* grad_output;
-  int64_t pixel;             // floats between pixels of grad_output
-  float* partial;            // at the panel's first lane
-  const int64_t* x_offset;   // of the block's rows
-  const int64_t* row;        // where the rows lie in partial
-  int64_t lanes;             // of the last vector that exist
-  bool first;                // partial is written, not added to
+  int64_t pixel;            // floats between pixels of grad_output
+  float* partial;           // at the panel's first lane
+  const int64_t* x_offset;  // of the block's rows
+  const int64_t* row;       // where the rows lie in partial
+  int64_t lanes;            // of the last vector that exist
+  bool first;               // partial is written, not added to
 };
 
 template <int MR, int NV, bool kTail>
@@ -47,14 +47,24 @@ using BlockKernel = void (*)(const BlockArguments&, const Steps&);
 template <int NV, bool kTail>
 BlockKernel block_kernel(int64_t rows) {
   static const BlockKernel table[] = {
-      nullptr, gradient_block<1, NV, kTail>, gradient_block<2, NV, kTail>, gradient_block<3, NV, kTail>,
+      nullptr,
+      gradient_block<1, NV, kTail>,
+      gradient_block<2, NV, kTail>,
+      gradient_block<3, NV, kTail>,
 #if defined(__AVX2__)
-      gradient_block<4, NV, kTail>, gradient_block<5, NV, kTail>, gradient_block<6, NV, kTail>,
+      gradient_block<4, NV, kTail>,
+      gradient_block<5, NV, kTail>,
+      gradient_block<6, NV, kTail>,
 #endif
 #if defined(__AVX512F__)
-      gradient_block<7, NV, kTail>, gradient_block<8, NV, kTail>, gradient_block<9, NV, kTail>,
-      gradient_block<10, NV, kTail>, gradient_block<11, NV, kTail>, gradient_block<12, NV, kTail>,
-      gradient_block<13, NV, kTail>, gradient_block<14, NV, kTail>,
+      gradient_block<7, NV, kTail>,
+      gradient_block<8, NV, kTail>,
+      gradient_block<9, NV, kTail>,
+      gradient_block<10, NV, kTail>,
+      gradient_block<11, NV, kTail>,
+      gradient_block<12, NV, kTail>,
+      gradient_block<13, NV, kTail>,
+      gradient_block<14, NV, kTail>,
 #endif
   };
   return table[rows];
@@ -131,12 +141,11 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
         copy_band(conv, band, input + g * conv.C + c0, C_in, channels, copy);
       }
       const int64_t images = band.image_end - band.image_begin, height = band.row_end - band.row_begin;
-      const float* gradient = grad_output +
-                              (band.image_begin * conv.H_out + band.row_begin) * conv.W_out * C_out + g * conv.O;
+      const float* gradient =
+          grad_output + (band.image_begin * conv.H_out + band.row_begin) * conv.W_out * C_out + g * conv.O;
       const bool first = b == band_begin;
       if (group_bias) sum_rows(gradient, C_out, images * height * conv.W_out, conv.O, group_bias, first);
-      Steps steps{{images, height, conv.W_out},
-                  {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
+      Steps steps{{images, height, conv.W_out}, {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
       for (int64_t o = 0; o < plan.lanes; o += kPanel) {
         const int64_t vectors = min_of(kPanel, plan.lanes - o) / kWidth;
         BlockArguments args;

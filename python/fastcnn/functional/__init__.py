@@ -6,6 +6,8 @@ from .normalization import (
     batch_norm,
 )
 from .linear import linear
+from .conv import conv2d
+from .padding import pad
 from .pooling import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,
@@ -21,4 +23,7 @@ __all__ = [
     "linear",
     "max_pool2d",
     "one_hot",
+    "conv2d",
+    "max_pool2d",
+    "pad",
 ]

@@ -10,6 +10,7 @@ from .flatten import (
     Unflatten,
 )
 from .module import Module
+from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .parameter import Parameter
 from .pooling import (
     AdaptiveAvgPool2d,
@@ -26,10 +27,15 @@ __all__ = [
     "BatchNorm2d",
     "Flatten",
     "MaxPool2d",
+    "CircularPad2d",
+    "ConstantPad2d",
     "Module",
     "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Sequential",
     "Unflatten",
+    "ZeroPad2d",
 ]
