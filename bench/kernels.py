@@ -11,7 +11,7 @@ import numpy as np
 
 import fastcnn as fc
 from bench.machine import Ceiling
-from bench.timing import Contender, best, interleave, paired_ratio
+from bench.timing import Contender, comparison, interleave
 from fastcnn import _C, autograd
 from tests import walk
 from tests.cases import Case, Op, all_ops
@@ -90,15 +90,7 @@ class Row:
             "fastcnn": {c.name: c.median for c in self.ours},
         }
         if self.peers:
-            peer = best(self.peers)
-            result |= {
-                "peer": peer.name,
-                "peer_seconds": peer.median,
-                "peer_spread": peer.spread,
-                "ratio": paired_ratio(ours, peer),
-                "peers": {c.name: c.median for c in self.peers},
-                "wrong": self.wrong,
-            }
+            result |= comparison(ours, self.peers) | {"wrong": self.wrong}
         return result
 
 

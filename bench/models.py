@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastcnn as fc
-from bench.timing import Contender, best, interleave, paired_ratio
+from bench.timing import Contender, comparison, interleave
 from fastcnn import _C, models, nn, optim
 
 BATCHES = (16, 64, 256)
@@ -82,13 +82,6 @@ def run(settings: Any, quick: bool) -> list[dict[str, Any]]:
             "fastcnn": {c.name: c.median for c in ours},
         }
         if peers:
-            peer = best(peers)
-            row |= {
-                "peer": peer.name,
-                "peer_seconds": peer.median,
-                "peer_spread": peer.spread,
-                "ratio": paired_ratio(mine, peer),
-                "peers": {c.name: c.median for c in peers},
-            }
+            row |= comparison(mine, peers)
         rows.append(row)
     return rows

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-KERNEL_COLUMNS = ("case", "pass", "ms", "+-%", "GFLOP/s", "GB/s", "ceiling", "peer ms", "ratio", "best peer")
-MODEL_COLUMNS = ("model", "batch", "ms/step", "+-%", "images/s", "configuration", "peer ms", "ratio", "best peer")
+KERNEL_COLUMNS = ("case", "pass", "ms", "+-%", "GFLOP/s", "GB/s", "ceiling", "peer ms", "ratio", "of best", "peer")
+MODEL_COLUMNS = ("model", "batch", "ms/step", "+-%", "images/s", "configuration", "peer ms", "ratio", "of best", "peer")
 
 
 def seconds(value: float) -> str:
@@ -19,7 +19,6 @@ def seconds(value: float) -> str:
 
 def kernel_row(row: dict[str, Any]) -> tuple[str, ...]:
     """One line of the kernels table."""
-    peer = (seconds(row["peer_seconds"]), f"{row['ratio']:.2f}x", row["peer"]) if "peer" in row else ("", "", "")
     return (
         f"{row['op']}[{row['case']}]",
         row["pass"],
@@ -28,13 +27,12 @@ def kernel_row(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['gflops']:.1f}" if row["flops"] else "",
         f"{row['gigabytes']:.1f}" if row["bytes"] else "",
         f"{row['share']:.0%}" if row["share"] else "",
-        *peer,
+        *peer_cells(row),
     )
 
 
 def model_row(row: dict[str, Any]) -> tuple[str, ...]:
     """One line of the models table."""
-    peer = (seconds(row["peer_seconds"]), f"{row['ratio']:.2f}x", row["peer"]) if "peer" in row else ("", "", "")
     return (
         row["model"],
         str(row["batch"]),
@@ -42,14 +40,21 @@ def model_row(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['spread'] * 50:.0f}",
         f"{row['images_per_second']:.0f}",
         row["configuration"],
-        *peer,
+        *peer_cells(row),
     )
+
+
+def peer_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """The columns about the peer; empty without one."""
+    if "peer" not in row:
+        return ("", "", "", "")
+    return (seconds(row["peer_seconds"]), f"{row['ratio']:.2f}x", f"{row['ratio_of_best']:.2f}x", row["peer"])
 
 
 def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Aligned text; numbers to the right."""
     widths = [max(len(line[i]) for line in [columns, *rows]) for i in range(len(columns))]
-    words = {"case", "pass", "best peer", "model", "configuration"}
+    words = {"case", "pass", "peer", "model", "configuration"}
 
     def line(cells: tuple[str, ...]) -> str:
         parts = (
@@ -71,9 +76,15 @@ def summary(rows: list[dict[str, Any]]) -> str:
     middle = rated[len(rated) // 2]["ratio"]
     slower = sum(row["ratio"] < 1 for row in rated)
     return (
-        f"\nratio = the peer's best time / ours: median {middle:.2f}x, worst {worst['ratio']:.2f}x ({name}); "
-        f"{slower} of {len(rated)} below 1"
+        f"\nratio: time of the peer's best configuration / ours, median over rounds ('of best': of the fastest rounds, "
+        f"which other load disturbs least): median {middle:.2f}x, worst {worst['ratio']:.2f}x "
+        f"({name}); {slower} of {len(rated)} below 1"
     )
+
+
+def plural(threads: int) -> str:
+    """1 thread, 2 threads."""
+    return f"{threads} thread{'s' if threads != 1 else ''}"
 
 
 def header(result: dict[str, Any]) -> str:
@@ -85,7 +96,7 @@ def header(result: dict[str, Any]) -> str:
         + (f", {result['peer_version']}" if "peer_version" in result else ""),
     ]
     lines += [
-        f"ceiling with {c['threads']} thread{'s' if c['threads'] > 1 else ''}: {c['gflops']:.0f} GFLOP/s float32 "
+        f"ceiling with {plural(c['threads'])}: {c['gflops']:.0f} GFLOP/s float32 "
         f"multiply-add, {c['gigabytes']:.0f} GB/s copy"
         for c in result["ceilings"]
     ]
@@ -110,7 +121,7 @@ def plot_roofline(path: str, result: dict[str, Any]) -> None:
     low, high = min(*intensities, 0.1) / 2, max(*intensities, 100.0) * 2
     for style, ceiling in zip(("-", "--", ":", "-."), reversed(result["ceilings"]), strict=False):
         ridge = ceiling["gflops"] / ceiling["gigabytes"]
-        label = f"{ceiling['threads']} threads: {ceiling['gflops']:.0f} GFLOP/s, {ceiling['gigabytes']:.0f} GB/s"
+        label = f"{plural(ceiling['threads'])}: {ceiling['gflops']:.0f} GFLOP/s, {ceiling['gigabytes']:.0f} GB/s"
         roof = [min(ceiling["gflops"], x * ceiling["gigabytes"]) for x in (low, ridge, high)]
         axes.plot([low, ridge, high], roof, style, color="black", linewidth=1.2, label=label)
     markers = {"forward": "o", "d input": "v", "d weight": "s"}
@@ -119,8 +130,12 @@ def plot_roofline(path: str, result: dict[str, Any]) -> None:
         for kind in sorted({row["pass"] for row in rows if row["op"] == op}, key=lambda k: (k != "forward", k)):
             points = [row for row in rows if row["op"] == op and row["pass"] == kind]
             xs = [row["flops"] / row["bytes"] for row in points]
-            style = {"color": color, "marker": markers.get(kind, "D"), "linestyle": "none"}
-            axes.plot(xs, [row["gflops"] for row in points], **style, markersize=6, label=f"{op} {kind}")
+            style = {"color": color, "marker": markers.get(kind, "D"), "linestyle": "none", "alpha": 0.75}
+            axes.plot(xs, [row["gflops"] for row in points], **style, markersize=6)
+    for op, color in colors.items():
+        axes.plot([], [], color=color, marker="o", linestyle="none", label=op)
+    for kind in sorted({row["pass"] for row in rows}, key=lambda k: (k != "forward", k)):
+        axes.plot([], [], color="grey", marker=markers.get(kind, "D"), linestyle="none", label=kind)
     axes.set(xscale="log", yscale="log", xlim=(low, high))
     axes.set_xlabel("arithmetic intensity (FLOP per byte of least traffic)")
     axes.set_ylabel("attained GFLOP/s")

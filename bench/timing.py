@@ -69,11 +69,17 @@ def _sample(contender: Contender, repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def best(contenders: Sequence[Contender]) -> Contender:
-    """The contender with the smallest median."""
-    return min(contenders, key=lambda c: c.median)
+def comparison(ours: Contender, peers: Sequence[Contender]) -> dict[str, Any]:
+    """Ours against the peer's best configuration: times, and how many times faster we are.
 
-
-def paired_ratio(ours: Contender, peer: Contender) -> float:
-    """How many times faster we are: the median over rounds of the peer's time by ours."""
-    return float(np.median(np.array(peer.seconds) / np.array(ours.seconds)))
+    `ratio` is the median over rounds of the peer's time by ours; `ratio_of_best` compares the fastest rounds.
+    """
+    peer = min(peers, key=lambda c: c.median)
+    return {
+        "peer": peer.name,
+        "peer_seconds": peer.median,
+        "peer_spread": peer.spread,
+        "ratio": float(np.median(np.array(peer.seconds) / np.array(ours.seconds))),
+        "ratio_of_best": min(min(c.seconds) for c in peers) / min(ours.seconds),
+        "peers": {c.name: c.median for c in peers},
+    }
