@@ -226,9 +226,7 @@ def test_checkpoint_rejects_what_it_cannot_return(tmp_path: Path) -> None:
             save_checkpoint(tmp_path / "c", state)
 
 
-def test_weights_are_no_checkpoint_and_the_future_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_no_checkpoint_and_the_future_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_weights(tmp_path / "w")
     with pytest.raises(ValueError, match="no training checkpoint"):
         load_checkpoint(tmp_path / "w")

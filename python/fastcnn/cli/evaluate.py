@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..data import DATASETS, load_dataset
+from ..nn import CrossEntropyLoss
 from ..train.trainer import Trainer
 from .saved import load_model
 
@@ -60,7 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     test = replace(test, mean=np.float32(saved.about["mean"]), std=np.float32(saved.about["std"]))
     start = time.perf_counter()
-    result = Trainer(saved.model, None).evaluate(test, arguments.batch_size)
+    loss = CrossEntropyLoss(label_smoothing=training.get("label_smoothing", 0.0))
+    result = Trainer(saved.model, None, loss).evaluate(test, arguments.batch_size)
     seconds = time.perf_counter() - start
     report = {
         "checkpoint": str(saved.path),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-_PLAIN_INTERVAL = 30.0  # seconds between plain lines within an epoch
+_BAR_INTERVAL, _PLAIN_INTERVAL = 0.1, 30.0  # seconds between updates within an epoch
 
 
 class Progress:
@@ -39,7 +39,7 @@ class Progress:
         if not self._enabled:
             return
         now = time.perf_counter()
-        if now - self._shown < (0.1 if self._bar is not None else _PLAIN_INTERVAL):
+        if now - self._shown < (_BAR_INTERVAL if self._bar is not None else _PLAIN_INTERVAL):
             return
         self._shown = now
         rate = (images - self._first_image) / max(now - self._start, 1e-9)

@@ -1,0 +1,154 @@
+"""The registry, every registered model, and summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastcnn as fc
+from fastcnn import models, nn
+from fastcnn.models import registry
+
+# name -> (parameters, multiply-adds per image), from the papers and the lecture's tables
+FACTS = {"lenet5": (1_256_080, 6_522_000)}
+
+
+def test_every_model_has_its_facts() -> None:
+    assert models.list_models() == sorted(FACTS)
+    assert models.list_models("lenet*") == ["lenet5"]
+    assert models.list_models("nothing*") == []
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_model_has_its_parameters_and_multiply_adds(name: str) -> None:
+    summary = models.summarize(models.create_model(name), models.model_entry(name).input_shape)
+    assert (summary.parameters, summary.macs) == FACTS[name]
+    assert summary.trainable == summary.parameters
+    assert sum(layer.parameters for layer in summary.layers) == summary.parameters
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_model_runs_forward_and_backward(name: str) -> None:
+    model = models.create_model(name, num_classes=7)
+    x = fc.tensor(np.random.default_rng(0).normal(size=(2, *models.model_entry(name).input_shape)).astype(np.float32))
+    output = model(x)
+    assert output.shape == (2, 7)
+    nn.CrossEntropyLoss()(output, fc.tensor([0, 6])).backward()
+    for path, parameter in model.named_parameters():
+        assert parameter.grad is not None, path
+        assert np.abs(parameter.grad.numpy()).max() > 0, path
+
+
+def test_lenet5_has_the_lectures_layers() -> None:
+    summary = models.summarize(models.create_model("lenet5"), (1, 28, 28))
+    assert [(layer.path, layer.kind, layer.output_shape, layer.parameters, layer.macs) for layer in summary.layers] == [
+        ("conv1", "Conv2d", (20, 28, 28), 520, 392_000),
+        ("relu1", "ReLU", (20, 28, 28), 0, 0),
+        ("pool1", "MaxPool2d", (20, 14, 14), 0, 0),
+        ("conv2", "Conv2d", (50, 14, 14), 25_050, 4_900_000),
+        ("relu2", "ReLU", (50, 14, 14), 0, 0),
+        ("pool2", "MaxPool2d", (50, 7, 7), 0, 0),
+        ("flatten", "Flatten", (2450,), 0, 0),
+        ("fc1", "Linear", (500,), 1_225_500, 1_225_000),
+        ("relu3", "ReLU", (500,), 0, 0),
+        ("fc2", "Linear", (10,), 5_010, 5_000),
+    ]
+    text = str(summary).splitlines()
+    assert text[0].split() == ["layer", "kind", "output", "parameters", "MACs"]
+    assert text[2].split() == ["conv1", "Conv2d", "20", "x", "28", "x", "28", "520", "392,000"]
+    assert text[-1].split() == ["total", "1,256,080", "6,522,000"]
+
+
+def test_lenet5_takes_other_images() -> None:
+    model = models.create_model("lenet5", in_channels=3, image_size=32, num_classes=4)
+    assert model(fc.tensor(np.zeros((1, 3, 32, 32), np.float32))).shape == (1, 4)
+    with pytest.raises(ValueError, match="image_size is 3"):
+        models.create_model("lenet5", image_size=3)
+
+
+def test_lenet5_equals_torch(torch: Any) -> None:
+    theirs = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 20, 5, padding=2), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(20, 50, 5, padding=2), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(), torch.nn.Linear(2450, 500), torch.nn.ReLU(), torch.nn.Linear(500, 10),
+    )  # fmt: skip
+    ours = models.create_model("lenet5")
+    names = ["conv1", "conv2", "fc1", "fc2"]
+    state = dict(zip((f"{n}.{kind}" for n in names for kind in ("weight", "bias")), theirs.parameters(), strict=True))
+    ours.load_state_dict({name: tensor.detach().numpy() for name, tensor in state.items()})
+    x = np.random.default_rng(0).normal(size=(5, 1, 28, 28)).astype(np.float32)
+    np.testing.assert_allclose(
+        ours(fc.tensor(x)).detach().numpy(), theirs(torch.from_numpy(x)).detach().numpy(), atol=1e-5
+    )
+
+
+# Registry -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(registry, "_MODELS", {})
+    yield
+
+
+def test_register_model_makes_a_function_a_model(empty_registry: None) -> None:
+    @models.register_model(input_shape=(2, 1, 1))
+    def tiny(num_classes: int = 3, in_channels: int = 2) -> nn.Module:
+        return nn.Linear(in_channels, num_classes)
+
+    assert models.list_models() == ["tiny"]
+    assert models.create_model("tiny", num_classes=5).weight.shape == (5, 2)
+    with pytest.raises(ValueError, match="'tiny' is registered already"):
+        models.register_model(input_shape=(2, 1, 1))(tiny)
+    with pytest.raises(TypeError, match="tiny has no argument 'depth'; it takes num_classes, in_channels"):
+        models.create_model("tiny", depth=3)
+    with pytest.raises(ValueError, match="unknown model 'resnet'; known are tiny"):
+        models.create_model("resnet")
+
+
+def test_unknown_model_suggests_close_names() -> None:
+    with pytest.raises(ValueError, match=r"unknown model 'LeNet'; did you mean lenet5\?"):
+        models.create_model("LeNet")
+
+
+def test_create_model_loads_weights(tmp_path: Path) -> None:
+    model = models.create_model("lenet5")
+    fc.save(model.state_dict(), tmp_path / "w.safetensors")
+    loaded = models.create_model("lenet5", weights=tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(loaded.fc1.weight.detach().numpy(), model.fc1.weight.detach().numpy())
+    from fastcnn.train import save_checkpoint
+
+    save_checkpoint(tmp_path / "c.safetensors", {"model": model.state_dict(), "other": fc.tensor([1.0])})
+    loaded = models.create_model("lenet5", weights=tmp_path / "c.safetensors")
+    np.testing.assert_array_equal(loaded.fc2.bias.detach().numpy(), model.fc2.bias.detach().numpy())
+    with pytest.raises(ValueError, match=r"fc2\.weight: got shape \(10, 500\), but \(5, 500\)"):
+        models.create_model("lenet5", weights=tmp_path / "w.safetensors", num_classes=5)
+
+
+# Summaries ----------------------------------------------------------------------------------------------------
+
+
+def test_summary_counts_shared_layers_once_and_restores_modes() -> None:
+    shared = nn.Linear(4, 4)
+    model = nn.Sequential(shared, nn.Dropout(0.5), shared)
+    model.train()
+    model[1].eval()
+    summary = models.summarize(model, (4,))
+    assert summary.parameters == 20
+    assert summary.macs == 32
+    assert [layer.parameters for layer in summary.layers] == [20, 0, 0]
+    assert model.training
+    assert not model[1].training
+    assert not shared._forward_hooks
+
+
+def test_summary_of_a_model_that_fails_leaves_no_hooks() -> None:
+    model = models.create_model("lenet5")
+    with pytest.raises(ValueError, match="channel"):
+        models.summarize(model, (3, 28, 28))
+    assert not model.conv1._forward_hooks
+    assert model.training
