@@ -79,6 +79,12 @@ def test_other_dtypes_raise_and_name_the_supported_ones(array: np.ndarray) -> No
         fc.tensor(array)
 
 
+def test_numpy_scalars_are_arrays_and_lists_are_not() -> None:
+    assert fc.from_numpy(np.float32(2.5)).tolist() == 2.5
+    with pytest.raises(TypeError, match=r"list.*fastcnn\.tensor"):
+        fc.from_numpy([1.0])  # type: ignore[arg-type]
+
+
 def test_too_many_dimensions_raise() -> None:
     with pytest.raises(ValueError, match="at most 8"):
         fc.from_numpy(np.zeros((1,) * 9, np.float32))

@@ -211,7 +211,24 @@ def test_other_elementwise_methods() -> None:
     assert x.where(x > 0, 9.0).tolist() == [9.0, 0.5, 2.0]
     assert x.masked_fill(x > 0, 9.0).tolist() == [-1.0, 9.0, 9.0]
     other = fc.tensor([0.0, 1.0, 2.0])
-    for name in "add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or logical_xor".split():
+    for name in [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "pow",
+        "maximum",
+        "minimum",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+    ]:
         numpy = getattr(
             np,
             {
@@ -231,7 +248,7 @@ def test_other_elementwise_methods() -> None:
             np.testing.assert_allclose(getattr(x, name)(other).numpy(), numpy(x.numpy(), other.numpy()), rtol=1e-6)
 
 
-REDUCTIONS = "sum mean amax amin prod argmax argmin".split()
+REDUCTIONS = ["sum", "mean", "amax", "amin", "prod", "argmax", "argmin"]
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)

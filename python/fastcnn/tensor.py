@@ -185,15 +185,22 @@ class Tensor(
         return HookHandle(hooks, key)
 
 
-def from_numpy(array: np.ndarray[Any, Any], device: _C.device | str | None = None) -> Tensor:
+def from_numpy(array: np.ndarray[Any, Any] | np.generic, device: _C.device | str | None = None) -> Tensor:
     """A tensor with a copy of `array`'s values, which may be strided, reversed, read-only or big-endian.
 
     The array is read in its logical order; from rank 3 on the copy is channels-last in memory. float16 becomes float32;
     int8, int16, int32, uint16 and uint32 become int64. `fastcnn.from_dlpack` shares memory instead of copying.
 
     Raises:
-        TypeError: the array's dtype has no counterpart (complex, object, strings).
+        TypeError: no NumPy array, or its dtype has no counterpart (complex, object, strings).
+        ValueError: more than 8 dimensions.
     """
+    if isinstance(array, np.generic):
+        array = np.asarray(array)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(
+            f"from_numpy: array is {type(array).__name__}, but a NumPy array is expected; use fastcnn.tensor()"
+        )
     native = array.dtype.newbyteorder("=")
     wanted = _NUMPY_TO_DTYPE.get(native) or _WIDENED.get(native)
     if wanted is None:
@@ -204,7 +211,7 @@ def from_numpy(array: np.ndarray[Any, Any], device: _C.device | str | None = Non
     if array.dtype != _DTYPE_TO_NUMPY[wanted] or not array.dtype.isnative:
         array = array.astype(_DTYPE_TO_NUMPY[wanted])
     if not array.flags.aligned or any(stride % array.itemsize for stride in array.strides):
-        array = np.ascontiguousarray(array)
+        array = array.copy()
     raw = _C.copy_array(array, wanted)
     if device is not None and _C.device(device) != raw.device:
         return Tensor(raw).to(device)

@@ -182,7 +182,7 @@ EXPAND = _op(
 REPEAT = _op(
     "repeat",
     fc.repeat,
-    np.tile,
+    lambda input, repeats: np.tile(input, repeats),
     lambda input, repeats: input.repeat(repeats),
     _cases(
         "repeats",

@@ -7,7 +7,6 @@ been imported: a method call then costs one global look-up.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 from . import arithmetic, conversion, indexing, reduction, shape
 
@@ -18,8 +17,6 @@ _OPS = ("conversion", "elementwise", "indexing", "joining", "linalg", "picking",
 def bind() -> None:
     """Gives the method modules the op modules they forward to; called once at the end of `import fastcnn`."""
     for name in _OPS:
-        if importlib.util.find_spec(f"fastcnn.ops.{name}") is None:
-            continue
         module = importlib.import_module(f"fastcnn.ops.{name}")
         for user in _USERS:
             if hasattr(user, f"{name}_ops"):

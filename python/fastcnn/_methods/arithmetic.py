@@ -118,10 +118,10 @@ class ArithmeticMethods:
     def __ge__(self, other: Any) -> Tensor:
         return elementwise_ops.ge(self, other)
 
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return elementwise_ops.eq(self, other)
 
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
         return elementwise_ops.ne(self, other)
 
     def __hash__(self) -> int:
@@ -140,23 +140,23 @@ class ArithmeticMethods:
         return elementwise_ops.logical_xor(self, other)
 
     def add(self, other: Any, alpha: float = 1) -> Tensor:
-        """self + alpha * other."""
+        """Self + alpha * other."""
         return elementwise_ops.add(self, other, alpha=alpha)
 
     def sub(self, other: Any, alpha: float = 1) -> Tensor:
-        """self - alpha * other."""
+        """Self - alpha * other."""
         return elementwise_ops.sub(self, other, alpha=alpha)
 
     def mul(self, other: Any) -> Tensor:
-        """self * other."""
+        """Self * other."""
         return elementwise_ops.mul(self, other)
 
     def div(self, other: Any) -> Tensor:
-        """self / other."""
+        """Self / other."""
         return elementwise_ops.div(self, other)
 
     def pow(self, other: Any) -> Tensor:
-        """self ** other."""
+        """Self ** other."""
         return elementwise_ops.pow(self, other)
 
     def maximum(self, other: Any) -> Tensor:
@@ -168,27 +168,27 @@ class ArithmeticMethods:
         return elementwise_ops.minimum(self, other)
 
     def eq(self, other: Any) -> Tensor:
-        """self == other."""
+        """Self == other."""
         return elementwise_ops.eq(self, other)
 
     def ne(self, other: Any) -> Tensor:
-        """self != other."""
+        """Self != other."""
         return elementwise_ops.ne(self, other)
 
     def lt(self, other: Any) -> Tensor:
-        """self < other."""
+        """Self < other."""
         return elementwise_ops.lt(self, other)
 
     def le(self, other: Any) -> Tensor:
-        """self <= other."""
+        """Self <= other."""
         return elementwise_ops.le(self, other)
 
     def gt(self, other: Any) -> Tensor:
-        """self > other."""
+        """Self > other."""
         return elementwise_ops.gt(self, other)
 
     def ge(self, other: Any) -> Tensor:
-        """self >= other."""
+        """Self >= other."""
         return elementwise_ops.ge(self, other)
 
     def logical_and(self, other: Any) -> Tensor:
@@ -204,19 +204,19 @@ class ArithmeticMethods:
         return elementwise_ops.logical_xor(self, other)
 
     def add_(self, other: Any, alpha: float = 1) -> Tensor:
-        """self += alpha * other."""
+        """Self += alpha * other."""
         return _in_place(self, "add_", other, alpha=alpha)
 
     def sub_(self, other: Any, alpha: float = 1) -> Tensor:
-        """self -= alpha * other."""
+        """Self -= alpha * other."""
         return _in_place(self, "sub_", other, alpha=alpha)
 
     def mul_(self, other: Any) -> Tensor:
-        """self *= other."""
+        """Self *= other."""
         return _in_place(self, "mul_", other)
 
     def div_(self, other: Any) -> Tensor:
-        """self /= other."""
+        """Self /= other."""
         return _in_place(self, "div_", other)
 
     def neg(self) -> Tensor:
@@ -228,7 +228,7 @@ class ArithmeticMethods:
         return elementwise_ops.abs(self)
 
     def exp(self) -> Tensor:
-        """e to the power of self."""
+        """E to the power of self."""
         return elementwise_ops.exp(self)
 
     def log(self) -> Tensor:
@@ -248,7 +248,7 @@ class ArithmeticMethods:
         return elementwise_ops.reciprocal(self)
 
     def square(self) -> Tensor:
-        """self * self."""
+        """Self * self."""
         return elementwise_ops.square(self)
 
     def sign(self) -> Tensor:
@@ -340,7 +340,7 @@ class ArithmeticMethods:
         return elementwise_ops.copy_(self, source)
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
-        """self where `condition`, else `other`."""
+        """Self where `condition`, else `other`."""
         return elementwise_ops.where(condition, self, other)
 
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
