@@ -1,12 +1,36 @@
 """Layers, losses and containers with the names, arguments and state_dict keys of `torch.nn`."""
 
+from . import (
+    init,
+)
+from .activation import (
+    GELU,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from .batchnorm import (
     BatchNorm1d,
     BatchNorm2d,
 )
-from .container import ModuleDict, ModuleList, Sequential
-from .module import Module
-from .parameter import Parameter
+from .container import (
+    ModuleDict,
+    ModuleList,
+    Sequential,
+)
+from .dropout import (
+    Dropout,
+    Dropout2d,
+)
+from .module import (
+    Module,
+)
+from .parameter import (
+    Parameter,
+)
 from .pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -15,15 +39,25 @@ from .pooling import (
 )
 
 __all__ = [
+    "GELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Dropout",
+    "Dropout2d",
+    "LeakyReLU",
     "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "PReLU",
     "Parameter",
+    "ReLU",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
+    "init",
 ]
