@@ -17,8 +17,8 @@ struct PhiloxBlock {
 };
 
 // Ten rounds on a 128-bit counter under a 64-bit key: the function of the paper and of its published test vectors.
-static inline FASTCNN_HOST_DEVICE PhiloxBlock philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
-                                                         uint32_t k1) {
+static inline FASTCNN_HOST_DEVICE PhiloxBlock philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3,
+                                                         uint32_t k0, uint32_t k1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t(0xD2511F53u) * c0;
     const uint64_t p1 = uint64_t(0xCD9E8D57u) * c2;

@@ -1,4 +1,4 @@
-"""Random numbers: Philox-4x32-10 streams keyed by (seed, position), the same on every device and for any number of threads.
+"""Random numbers: Philox-4x32-10 streams keyed by (seed, position), the same for any number of threads.
 
 A `Generator` holds its seed and position in a small tensor that kernels read and advance, so recorded steps draw new
 numbers when replayed, and checkpoints save 16 bytes. A forked process continues with the same numbers as its parent, as

@@ -72,12 +72,14 @@ DType compute_type(const Entry& entry, DType promoted) {
   if (promoted == DType::bfloat16 || (entry.op == BinaryOp::div && !is_floating(promoted))) return DType::float32;
   check_type(promoted != DType::boolean || (entry.op != BinaryOp::sub && entry.op != BinaryOp::pow &&
                                             entry.op != BinaryOp::floor_divide && entry.op != BinaryOp::remainder),
-             entry.name, ": operands are bool, but expected numbers; use logical_xor or logical_not, or convert one operand");
+             entry.name,
+             ": operands are bool, but expected numbers; use logical_xor or logical_not, or convert one operand");
   return promoted;
 }
 
 Tensor binary(const Entry& entry, const Operand& left, const Operand& right, double alpha, const OptionalTensor& out) {
-  check_type(left.tensor.defined() || right.tensor.defined(), entry.name, ": both operands are numbers, but expected a "
+  check_type(left.tensor.defined() || right.tensor.defined(), entry.name,
+             ": both operands are numbers, but expected a "
              "tensor");
   const Device device = left.tensor.defined() ? left.tensor.device() : right.tensor.device();
   check(!right.tensor.defined() || right.tensor.device() == device, entry.name, ": operands are on ", device, " and ",
@@ -87,19 +89,20 @@ Tensor binary(const Entry& entry, const Operand& left, const Operand& right, dou
   const Tensor a = materialize_operand(left, dtype, device), b = materialize_operand(right, dtype, device);
   const Shape shape = broadcast_shapes(entry.name, a.shape(), b.shape());
   check_divisor(entry, b);
-  const DType stored = returns_bool(entry.op)                                  ? DType::boolean
+  const DType stored = returns_bool(entry.op)                                   ? DType::boolean
                        : promoted == DType::bfloat16 && dtype == DType::float32 ? DType::bfloat16
-                                                                               : dtype;
+                                                                                : dtype;
   if (!out) {
     const DType produced = returns_bool(entry.op) ? DType::boolean : dtype;
     const Tensor output = empty(shape, produced, device, broadcast_layout(shape, {a, b}));
     run_kernel(entry, alpha, a, b, output);
     return cast(output, stored);
   }
-  check(out->shape() == shape, entry.name, "_: the tensor has shape ", out->shape(), ", but the result has shape ", shape,
-        "; only the other operand may be broadcast");
-  check_type(promotion_rank(stored) <= promotion_rank(out->dtype()) || (is_floating(stored) && is_floating(out->dtype())),
-             entry.name, "_: the result is ", stored, ", but the tensor is ", out->dtype(), "; convert it first");
+  check(out->shape() == shape, entry.name, "_: the tensor has shape ", out->shape(), ", but the result has shape ",
+        shape, "; only the other operand may be broadcast");
+  check_type(
+      promotion_rank(stored) <= promotion_rank(out->dtype()) || (is_floating(stored) && is_floating(out->dtype())),
+      entry.name, "_: the result is ", stored, ", but the tensor is ", out->dtype(), "; convert it first");
   out->bump_version();
   const bool overlaps = b.storage() == out->storage() && (b.raw() != out->raw() || b.shape() != out->shape());
   if (dtype == out->dtype() && !returns_bool(entry.op) && !overlaps) {
@@ -128,8 +131,9 @@ void bind_binary(py::module_& m) {
           return binary(entry, input, other, 1.0, out);
         },
         py::arg("input"), py::arg("other"), py::arg("out") = py::none(), release_gil());
-  m.def("result_type", [](const Operand& a, const Operand& b) { return result_type({a, b}); }, py::arg("input"),
-        py::arg("other"));
+  m.def(
+      "result_type", [](const Operand& a, const Operand& b) { return result_type({a, b}); }, py::arg("input"),
+      py::arg("other"));
   m.def("broadcast_shapes", [](const Shape& a, const Shape& b) { return broadcast_shapes("broadcast_shapes", a, b); });
 }
 

@@ -19,7 +19,7 @@ enum class BinaryOp : int {
   pow,
   floor_divide,  // rounded towards -infinity
   remainder,     // a - b floor(a / b): the sign of b, as in Python
-  maximum,  // NaN if either is
+  maximum,       // NaN if either is
   minimum,
   eq,  // from here on the result is bool
   ne,

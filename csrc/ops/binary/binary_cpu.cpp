@@ -63,9 +63,7 @@ void binary_forward(BinaryOp op, double alpha, const BroadcastPlan& plan, const 
   float* const y = static_cast<float*>(out);
   bool* const truth = static_cast<bool*>(out);
   const bool streaming = outputs(plan) >= kStreamElements && y != a && y != b;
-  const auto vectors = [&](const auto& f) {
-    broadcast(plan, a, b, y, VectorLoops<__typeof__(f)>{f, streaming});
-  };
+  const auto vectors = [&](const auto& f) { broadcast(plan, a, b, y, VectorLoops<__typeof__(f)>{f, streaming}); };
   const auto compare = [&](const auto& f) { broadcast_plain(plan, a, b, truth, f); };
   switch (op) {
     case BinaryOp::add:

@@ -24,8 +24,8 @@ namespace {
 
 constexpr int64_t kBroadcastGrain = 32768;
 
-// Calls run(offset of the output, offsets of the operands, count) for pieces of the innermost dimension; the pieces cover
-// the output once, in parallel. `align` keeps the cuts at multiples of a period.
+// Calls run(offset of the output, offsets of the operands, count) for pieces of the innermost dimension; the pieces
+// cover the output once, in parallel. `align` keeps the cuts at multiples of a period.
 template <class Run>
 [[maybe_unused]] inline void for_each_run(const BroadcastPlan& plan, int inner_dims, int64_t align, const Run& run) {
   const int outer_rank = plan.rank - inner_dims;

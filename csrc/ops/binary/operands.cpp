@@ -132,8 +132,8 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
   const int shift = longer.rank() - shorter.rank();
   for (int d = 0; d < shorter.rank(); ++d) {
     const int64_t m = longer[d + shift], n = shorter[d];
-    check(m == n || m == 1 || n == 1, op, ": operands have shapes ", a, " and ", b, ", which do not broadcast: sizes ", m,
-          " and ", n, " of dimension ", d - shorter.rank(), " differ and neither is 1");
+    check(m == n || m == 1 || n == 1, op, ": operands have shapes ", a, " and ", b, ", which do not broadcast: sizes ",
+          m, " and ", n, " of dimension ", d - shorter.rank(), " differ and neither is 1");
     shape[d + shift] = m == 1 ? n : m;
   }
   return shape;

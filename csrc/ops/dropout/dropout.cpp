@@ -59,8 +59,8 @@ Tensor dropout_gradient(const Tensor& grad_output, const Tensor& mask, double p,
 void bind_dropout(py::module_& m) {
   m.def("dropout", &dropout, py::arg("input"), py::arg("p"), py::arg("state"), release_gil(),
         "(result, mask); draws ceil(n / 4) Philox blocks from the generator state.");
-  m.def("dropout_backward", &dropout_gradient, py::arg("grad_output"), py::arg("mask"), py::arg("p"),
-        py::arg("layout"), release_gil(), "`layout` is the one of the input of dropout: the mask is in its memory order.");
+  m.def("dropout_backward", &dropout_gradient, py::arg("grad_output"), py::arg("mask"), py::arg("p"), py::arg("layout"),
+        release_gil(), "`layout` is the one of the input of dropout: the mask is in its memory order.");
 }
 
 }  // namespace fastcnn

@@ -1,9 +1,9 @@
 // dropout: y = x / (1 - p) where kept, 0 where dropped (inverted dropout: evaluation needs no scaling).
 // Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.
 //
-// Element i (in memory order) is dropped when word i % 4 of Philox block position + i / 4 is below p 2^32. The decisions
-// are stored as one bit per element (1/32 of the tensor's size): reading them back is cheaper than drawing them again,
-// and a replayed recording needs no second copy of the random position.
+// Element i (in memory order) is dropped when word i % 4 of Philox block position + i / 4 is below p 2^32. The
+// decisions are stored as one bit per element (1/32 of the tensor's size): reading them back is cheaper than drawing
+// them again, and a replayed recording needs no second copy of the random position.
 #pragma once
 #include <stdint.h>
 

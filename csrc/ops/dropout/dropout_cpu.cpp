@@ -9,9 +9,9 @@ namespace {
 
 using namespace simd;  // NOLINT
 
-constexpr int64_t kGrain = 16384;        // a multiple of kBatch
-constexpr int64_t kBatch = 512;          // elements whose random words are drawn at once
-constexpr int64_t kGroup = 16;           // elements per word of the mask
+constexpr int64_t kGrain = 16384;  // a multiple of kBatch
+constexpr int64_t kBatch = 512;    // elements whose random words are drawn at once
+constexpr int64_t kGroup = 16;     // elements per word of the mask
 
 // Bit j: words[j] >= threshold.
 FASTCNN_INLINE unsigned keep_bits(const uint32_t* words, uint32_t threshold) {

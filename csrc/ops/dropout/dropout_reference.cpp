@@ -25,8 +25,7 @@ void dropout_forward_reference(DropoutParameters parameters, const double* x, do
 void dropout_backward_reference(double scale, const uint16_t* kept, const double* grad_output, double* grad_input,
                                 int64_t n) {
   parallel_ranges(n, kGrain, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      grad_input[i] = kept[i / 16] >> (i % 16) & 1 ? grad_output[i] * scale : 0.0;
+    for (int64_t i = begin; i < end; ++i) grad_input[i] = kept[i / 16] >> (i % 16) & 1 ? grad_output[i] * scale : 0.0;
   });
 }
 

@@ -15,7 +15,8 @@ void check_state(const char* op, const Tensor& state) {
         state.dtype(), ", but expected (2,) int64");
 }
 
-// Runs draw(position, T* elements) on the stream, T being float or double; `doubles` draws take two words in float32 too.
+// Runs draw(position, T* elements) on the stream, T being float or double; `doubles` draws take two words in float32
+// too.
 template <class Draw>
 void fill_random(const char* op, const Tensor& tensor, const Tensor& state, bool doubles, const Draw& draw) {
   check_float(op, "tensor", tensor);

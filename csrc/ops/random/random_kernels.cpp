@@ -39,11 +39,10 @@ inline void sine_cosine(float v, float* sine, float* cosine) {
   const int quadrant = int(turns + 0.5f);
   const float x = (turns - float(quadrant)) * 1.57079633f;
   const float x2 = x * x;
-  const float s = x + x * x2 *
-                          (-1.66666667e-1f +
-                           x2 * (8.33333333e-3f + x2 * (-1.98412698e-4f + x2 * 2.75573192e-6f)));
-  const float c = 1.0f + x2 * (-0.5f + x2 * (4.16666667e-2f +
-                                            x2 * (-1.38888889e-3f + x2 * (2.48015873e-5f - x2 * 2.75573192e-7f))));
+  const float s = x + x * x2 * (-1.66666667e-1f + x2 * (8.33333333e-3f + x2 * (-1.98412698e-4f + x2 * 2.75573192e-6f)));
+  const float c =
+      1.0f +
+      x2 * (-0.5f + x2 * (4.16666667e-2f + x2 * (-1.38888889e-3f + x2 * (2.48015873e-5f - x2 * 2.75573192e-7f))));
   const float a = quadrant & 1 ? c : s, b = quadrant & 1 ? s : c;
   *sine = quadrant & 2 ? -a : a;
   *cosine = (quadrant + 1) & 2 ? -b : b;
@@ -55,9 +54,10 @@ double polynomial(const double* coefficients, int degree, double x) {
   return y;
 }
 
-// Inverse of the standard normal distribution function: M. J. Wichura, "Algorithm AS 241", Applied Statistics 37 (1988).
+// Inverse of the standard normal distribution function: M. J. Wichura, "Algorithm AS 241", Applied Statistics 37
+// (1988).
 double inverse_normal_cdf(double p) {
-  constexpr double kA[] = {3.3871328727963666080e0, 1.3314166789178437745e+2, 1.9715909503065514427e+3,
+  constexpr double kA[] = {3.3871328727963666080e0,  1.3314166789178437745e+2, 1.9715909503065514427e+3,
                            1.3731693765509461125e+4, 4.5921953931549871457e+4, 6.7265770927008700853e+4,
                            3.3430575583588128105e+4, 2.5090809287301226727e+3};
   constexpr double kB[] = {1.0,

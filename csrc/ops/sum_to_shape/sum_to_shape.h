@@ -21,8 +21,8 @@ struct SumPlan {
   int kept_rank = 0, reduced_rank = 0;  // outer dimensions, outermost first
   int64_t kept_size[kMaxRank] = {}, kept_stride[kMaxRank] = {};
   int64_t reduced_size[kMaxRank] = {}, reduced_stride[kMaxRank] = {};
-  int64_t kept = 1, rows = 1;             // products of the sizes
-  int64_t piece = 1, pieces = 1;          // a reduced run is summed in pieces
+  int64_t kept = 1, rows = 1;               // products of the sizes
+  int64_t piece = 1, pieces = 1;            // a reduced run is summed in pieces
   int64_t units_per_split = 1, splits = 1;  // a unit is one piece of one row
 
   int64_t outputs() const { return inner_kept ? kept * length : kept; }

@@ -68,8 +68,8 @@ void partial_sums(const SumPlan& plan, const T* x, T* partial) {
   const int64_t tasks = plan.kept * plan.splits, units = plan.rows * plan.pieces;
   const int64_t task_elements = plan.units_per_split * (plan.inner_kept ? plan.length : plan.piece);
   const int64_t grain = task_elements >= kChunkElements ? 1 : kChunkElements / (task_elements > 0 ? task_elements : 1);
-  const bool short_rows = plan.inner_kept && plan.length <= kColumns / 2 && plan.reduced_rank == 1 &&
-                          plan.reduced_stride[0] == plan.length;
+  const bool short_rows =
+      plan.inner_kept && plan.length <= kColumns / 2 && plan.reduced_rank == 1 && plan.reduced_stride[0] == plan.length;
   parallel_ranges(tasks, grain, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t kept = task / plan.splits, split = task % plan.splits;

@@ -2,6 +2,22 @@
 
 from ..ops.picking import one_hot
 from .linear import linear
+from .activation import (
+    gelu,
+    leaky_relu,
+    prelu,
+    relu,
+    sigmoid,
+    silu,
+    tanh,
+)
+from .dropout import (
+    dropout,
+    dropout2d,
+)
+from .linear import (
+    linear,
+)
 from .normalization import (
     batch_norm,
 )
@@ -26,4 +42,15 @@ __all__ = [
     "conv2d",
     "max_pool2d",
     "pad",
+    "dropout",
+    "dropout2d",
+    "gelu",
+    "leaky_relu",
+    "linear",
+    "max_pool2d",
+    "prelu",
+    "relu",
+    "sigmoid",
+    "silu",
+    "tanh",
 ]

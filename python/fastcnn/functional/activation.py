@@ -57,7 +57,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """input where positive, else negative_slope * input (Maas et al., ICML 2013).
+    """Input where positive, else negative_slope * input (Maas et al., ICML 2013).
 
     Args:
         input: any shape.
@@ -69,7 +69,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """input where positive, else weight * input, with a learned weight (He et al., ICCV 2015).
+    """Input where positive, else weight * input, with a learned weight (He et al., ICCV 2015).
 
     Args:
         input: (N, C, *) or any shape when there is one weight.
@@ -84,7 +84,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """input * Phi(input), Phi the standard normal distribution function (Hendrycks and Gimpel 2016).
+    """Input * Phi(input), Phi the standard normal distribution function (Hendrycks and Gimpel 2016).
 
     Args:
         input: any shape.
@@ -100,7 +100,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """input * sigmoid(input), also known as swish.
+    """Input * sigmoid(input), also known as swish.
 
     Args:
         input: any shape.

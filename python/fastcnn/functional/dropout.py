@@ -30,7 +30,7 @@ def _check_p(op: str, p: float) -> None:
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Sets elements to zero with probability `p` and scales the others by 1 / (1 - p): the mean stays (inverted dropout).
+    """Inverted dropout: elements become 0 with probability `p`, the others grow by 1 / (1 - p): the mean stays.
 
     Args:
         input: any shape, float32 or float64.

@@ -1,5 +1,17 @@
 """Layers, losses and containers with the names, arguments and state_dict keys of `torch.nn`."""
 
+from . import (
+    init,
+)
+from .activation import (
+    GELU,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from .batchnorm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -12,6 +24,21 @@ from .flatten import (
 from .module import Module
 from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .parameter import Parameter
+from .container import (
+    ModuleDict,
+    ModuleList,
+    Sequential,
+)
+from .dropout import (
+    Dropout,
+    Dropout2d,
+)
+from .module import (
+    Module,
+)
+from .parameter import (
+    Parameter,
+)
 from .pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -20,22 +47,33 @@ from .pooling import (
 )
 
 __all__ = [
+    "GELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Flatten",
+    "Dropout",
+    "Dropout2d",
+    "LeakyReLU",
     "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "PReLU",
     "Parameter",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
     "Unflatten",
     "ZeroPad2d",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
+    "init",
 ]

@@ -1,7 +1,7 @@
 """Initialisers: fill a tensor in place, from the default generator unless another one is given.
 
 Names, arguments and formulas of `torch.nn.init`; the numbers are fastcnn's own, the same for any number of threads.
-Gradients are not recorded. Fans of a convolution weight (C_out, C_in, kH, kW): fan_in = C_in kH kW, fan_out = C_out kH kW.
+Gradients are not recorded. A convolution weight (C_out, C_in, kH, kW) has fan_in = C_in kH kW, fan_out = C_out kH kW.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "selu":
         return 3.0 / 4.0
     raise ValueError(
-        f"calculate_gain: nonlinearity is {nonlinearity!r}, but linear, conv1d .. conv_transpose3d, sigmoid, tanh, relu, "
-        f"leaky_relu or selu is expected"
+        f"calculate_gain: nonlinearity is {nonlinearity!r}, but linear, conv1d .. conv_transpose3d, sigmoid, tanh, "
+        f"relu, leaky_relu or selu is expected"
     )
 
 

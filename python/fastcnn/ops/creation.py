@@ -78,7 +78,9 @@ def empty_like(
 ) -> Tensor:
     """`empty` with the shape, dtype and layout of `input`."""
     raw = input._data
-    return Tensor(_C.empty(raw.shape, dtype or raw.dtype, device or raw.device, raw.layout)).requires_grad_(requires_grad)
+    return Tensor(_C.empty(raw.shape, dtype or raw.dtype, device or raw.device, raw.layout)).requires_grad_(
+        requires_grad
+    )
 
 
 def zeros_like(

@@ -1,7 +1,7 @@
 """Arithmetic, comparisons and functions element by element, with NumPy broadcasting and PyTorch's type promotion.
 
-Operands are tensors or Python numbers. Numbers, and tensors without dimensions, do not widen the dtype of a tensor within
-its category: float32 tensor * 2.0 is float32, int64 tensor * 2.0 is float32. NaN propagates through every function.
+Operands are tensors or Python numbers. Numbers, and tensors without dimensions, do not widen the dtype of a tensor
+within its category: float32 tensor * 2.0 is float32, int64 tensor * 2.0 is float32. NaN propagates everywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def _operand(op: str, name: str, value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{op}: {name} is {type(value).__name__}, but a Tensor or a number is expected; use fastcnn.tensor()")
+    raise TypeError(
+        f"{op}: {name} is {type(value).__name__}, but a Tensor or a number is expected; use fastcnn.tensor()"
+    )
 
 
 def _pair(op: str, input: Any, other: Any) -> tuple[Any, Any]:
@@ -41,10 +43,30 @@ def _raw(value: Any) -> Any:
 
 _UNARY = {
     name: _functions.unary_function(name)
-    for name in (
-        "abs ceil clamp cos erf exp expm1 floor log log1p neg pow_scalar reciprocal relu round rsqrt sigmoid sign sin sqrt "
-        "square tanh"
-    ).split()
+    for name in [
+        "abs",
+        "ceil",
+        "clamp",
+        "cos",
+        "erf",
+        "exp",
+        "expm1",
+        "floor",
+        "log",
+        "log1p",
+        "neg",
+        "pow_scalar",
+        "reciprocal",
+        "relu",
+        "round",
+        "rsqrt",
+        "sigmoid",
+        "sign",
+        "sin",
+        "sqrt",
+        "square",
+        "tanh",
+    ]
 }
 
 
@@ -56,7 +78,7 @@ def _unary(name: str, input: Tensor, a: float = 0.0, b: float = 0.0) -> Tensor:
 
 
 def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
-    """input + alpha * other.
+    """Input + alpha * other.
 
     Args:
         input: tensor or number.
@@ -80,20 +102,20 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
 
 
 def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
-    """input - alpha * other; see `add`."""
+    """Input - alpha * other; see `add`."""
     a, b = _pair("sub", input, other)
     result: Tensor = _functions.Sub.apply(a, b) if alpha == 1 else _functions.Add.apply(a, b, -float(alpha))
     return result
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
-    """input * other; see `add`."""
+    """Input * other; see `add`."""
     result: Tensor = _functions.Mul.apply(*_pair("mul", input, other))
     return result
 
 
 def div(input: Operand, other: Operand) -> Tensor:
-    """input / other; two integers give float32. See `add`."""
+    """Input / other; two integers give float32. See `add`."""
     result: Tensor = _functions.Div.apply(*_pair("div", input, other))
     return result
 
@@ -104,13 +126,13 @@ def floor_divide(input: Operand, other: Operand) -> Tensor:
 
 
 def remainder(input: Operand, other: Operand) -> Tensor:
-    """input - other * floor(input / other): the remainder with the sign of `other`, as Python's `%`."""
+    """Input - other * floor(input / other): the remainder with the sign of `other`, as Python's `%`."""
     result: Tensor = _functions.Remainder.apply(*_pair("remainder", input, other))
     return result
 
 
 def pow(input: Operand, exponent: Operand) -> Tensor:
-    """input to the power of exponent; integers have non-negative integer powers only.
+    """Input to the power of exponent; integers have non-negative integer powers only.
 
     Example:
         >>> import fastcnn as fc
@@ -164,32 +186,32 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
 
 
 def eq(input: Operand, other: Operand) -> Tensor:
-    """input == other, a bool tensor."""
+    """Input == other, a bool tensor."""
     return Tensor(_C.eq(*map(_raw, _pair("eq", input, other))))
 
 
 def ne(input: Operand, other: Operand) -> Tensor:
-    """input != other, a bool tensor."""
+    """Input != other, a bool tensor."""
     return Tensor(_C.ne(*map(_raw, _pair("ne", input, other))))
 
 
 def lt(input: Operand, other: Operand) -> Tensor:
-    """input < other, a bool tensor."""
+    """Input < other, a bool tensor."""
     return Tensor(_C.lt(*map(_raw, _pair("lt", input, other))))
 
 
 def le(input: Operand, other: Operand) -> Tensor:
-    """input <= other, a bool tensor."""
+    """Input <= other, a bool tensor."""
     return Tensor(_C.le(*map(_raw, _pair("le", input, other))))
 
 
 def gt(input: Operand, other: Operand) -> Tensor:
-    """input > other, a bool tensor."""
+    """Input > other, a bool tensor."""
     return Tensor(_C.gt(*map(_raw, _pair("gt", input, other))))
 
 
 def ge(input: Operand, other: Operand) -> Tensor:
-    """input >= other, a bool tensor."""
+    """Input >= other, a bool tensor."""
     return Tensor(_C.ge(*map(_raw, _pair("ge", input, other))))
 
 
@@ -267,7 +289,7 @@ def neg(input: Tensor) -> Tensor:
 
 
 def exp(input: Tensor) -> Tensor:
-    """e to the power of input."""
+    """E to the power of input."""
     return _unary("exp", input)
 
 
@@ -302,7 +324,7 @@ def reciprocal(input: Tensor) -> Tensor:
 
 
 def square(input: Tensor) -> Tensor:
-    """input * input."""
+    """Input * input."""
     return _unary("square", input)
 
 
@@ -361,14 +383,14 @@ def _overwrite(op: str, kernel: Any, input: Tensor, other: Operand, *constants: 
     value = _operand(op, "other", other)
     if isinstance(value, Tensor) and value.requires_grad and is_grad_enabled():
         raise RuntimeError(
-            f"{op}: other requires a gradient, and in-place changes are not recorded for backward; use the out-of-place op"
+            f"{op}: other requires a gradient, and in-place changes are not recorded; use the out-of-place op"
         )
     kernel(input._data, _raw(value), *constants, out=input._data)
     return input
 
 
 def add_(input: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
-    """input += alpha * other, in its memory; not recorded for backward.
+    """Input += alpha * other, in its memory; not recorded for backward.
 
     Raises:
         RuntimeError: gradients are being recorded and an operand requires one.
@@ -379,17 +401,17 @@ def add_(input: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
 
 
 def sub_(input: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
-    """input -= alpha * other; see `add_`."""
+    """Input -= alpha * other; see `add_`."""
     return _overwrite("sub_", _C.add, input, other, -float(alpha))
 
 
 def mul_(input: Tensor, other: Operand) -> Tensor:
-    """input *= other; see `add_`."""
+    """Input *= other; see `add_`."""
     return _overwrite("mul_", _C.mul, input, other)
 
 
 def div_(input: Tensor, other: Operand) -> Tensor:
-    """input /= other; see `add_`."""
+    """Input /= other; see `add_`."""
     return _overwrite("div_", _C.div, input, other)
 
 
