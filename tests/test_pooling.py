@@ -166,8 +166,15 @@ def test_winners_are_remembered_in_one_byte() -> None:
     assert _C.max_pool2d_forward(x._data, *geometry(2), False)[1] is None
 
 
-@pytest.mark.parametrize("pool", [lambda x: F.max_pool2d(x, (2, 3), (1, 2)), lambda x: F.avg_pool2d(x, (2, 3), 1, 1),
-                                  lambda x: F.adaptive_avg_pool2d(x, (2, 3)), lambda x: F.adaptive_max_pool2d(x, 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda x: F.max_pool2d(x, (2, 3), (1, 2)),
+        lambda x: F.avg_pool2d(x, (2, 3), 1, 1),
+        lambda x: F.adaptive_avg_pool2d(x, (2, 3)),
+        lambda x: F.adaptive_max_pool2d(x, 2),
+    ],
+)
 def test_one_image_without_batch_dimension(pool: Any, rng: np.random.Generator) -> None:
     image = rng.normal(size=(3, 7, 8)).astype(np.float32)
     output = pool(fc.tensor(image))
