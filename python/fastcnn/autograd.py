@@ -70,6 +70,8 @@ class Context:
     (the `Context` that made the argument, its output index).
     """
 
+    conf: Any  # the numbers that a forward leaves for its backward
+
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self.function: type[Function] = Function

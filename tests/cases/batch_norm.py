@@ -49,7 +49,8 @@ def reference_both(
         ]
     output = np.zeros_like(input)
     if count:
-        assert mean is not None and var is not None
+        assert mean is not None
+        assert var is not None
         scale = (1.0 if weight is None else weight) / np.sqrt(var + eps)
         output = (input - along_channels(mean, input.ndim)) * along_channels(scale, input.ndim)
         output = output if bias is None else output + along_channels(bias, input.ndim)

@@ -31,11 +31,12 @@ class _BatchNorm(Function):
         keep = activation is not None and (residual is not None or input.dtype == float64)
         ctx.save_for_backward(input, weight, bias, output if keep else None, statistics)
         ctx.conf = (training, activation)
-        return output  # type: ignore[no-any-return]
+        return output
 
     @staticmethod
     def backward(ctx: Context, grad_output: RawTensor) -> Any:
         input, weight, bias, output, statistics = ctx.saved_tensors
+        training, activation = ctx.conf
         wanted = ctx.needs_input_grad[:4]
         gradients = _C.batch_norm_backward(
             grad_output,
@@ -44,7 +45,8 @@ class _BatchNorm(Function):
             bias,
             output,
             statistics,
-            *ctx.conf,
+            training,
+            activation,
             wanted,
             ctx.grad_buffer(1) if wanted[1] else None,
             ctx.grad_buffer(2) if wanted[2] else None,

@@ -10,6 +10,7 @@ from ..tensor import Tensor
 
 _Size = int | tuple[int, ...]
 _OutputSize = int | None | tuple[int | None, ...]
+_Numbers = tuple[int, ...]
 
 
 def _numbers(value: Any) -> Any:
@@ -34,9 +35,15 @@ def _shaped(raw: RawTensor, ndim: int) -> RawTensor:
 
 class _MaxPool2d(Function):
     @staticmethod
-    def forward(ctx: Context, input: RawTensor, geometry: tuple[Any, ...], return_indices: bool) -> Any:
+    def forward(
+        ctx: Context,
+        input: RawTensor,
+        geometry: tuple[_Numbers, _Numbers, _Numbers, _Numbers, bool],
+        return_indices: bool,
+    ) -> Any:
         batch = _batched(input)
-        output, codes = _C.max_pool2d_forward(batch, *geometry, ctx.needs_input_grad[0] or return_indices)
+        codes: Any
+        output, codes = _C.max_pool2d_forward(batch, *geometry, want_codes=ctx.needs_input_grad[0] or return_indices)
         ctx.save_for_backward(codes)
         ctx.conf = (batch.shape, geometry, input.ndim)
         if not return_indices:
@@ -53,7 +60,9 @@ class _MaxPool2d(Function):
 
 class _AvgPool2d(Function):
     @staticmethod
-    def forward(ctx: Context, input: RawTensor, geometry: tuple[Any, ...]) -> RawTensor:
+    def forward(
+        ctx: Context, input: RawTensor, geometry: tuple[_Numbers, _Numbers, _Numbers, bool, bool, int | None]
+    ) -> RawTensor:
         batch = _batched(input)
         ctx.conf = (batch.shape, geometry, input.ndim)
         return _shaped(_C.avg_pool2d_forward(batch, *geometry), input.ndim)
@@ -81,6 +90,7 @@ class _AdaptiveMaxPool2d(Function):
     @staticmethod
     def forward(ctx: Context, input: RawTensor, output_size: Any, return_indices: bool) -> Any:
         batch = _batched(input)
+        codes: Any
         output, codes = _C.adaptive_max_pool2d_forward(batch, output_size, ctx.needs_input_grad[0] or return_indices)
         ctx.save_for_backward(codes)
         ctx.conf = (batch.shape, output_size, input.ndim)
