@@ -8,6 +8,15 @@ from .container import ModuleDict, ModuleList, Sequential
 from .flatten import (
     Flatten,
     Unflatten,
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
 )
 from .module import Module
 from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
@@ -29,13 +38,26 @@ __all__ = [
     "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",
+from .softmax import LogSoftmax, Softmax
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "L1Loss",
+    "LogSoftmax",
+    "MSELoss",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "NLLLoss",
     "Parameter",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
     "Unflatten",
     "ZeroPad2d",
+    "SmoothL1Loss",
+    "Softmax",
 ]

@@ -129,7 +129,9 @@ def _var(
     if isinstance(dim, bool):  # var(x, False): torch's overload var(input, unbiased)
         dim, unbiased = None, dim
     if unbiased is not None and correction is not None:
-        raise ValueError(f"{'std' if root else 'var'}: unbiased and correction exclude each other; give correction only")
+        raise ValueError(
+            f"{'std' if root else 'var'}: unbiased and correction exclude each other; give correction only"
+        )
     if correction is None:
         correction = 1.0 if unbiased is None else float(unbiased)
     return _Var.apply(input, _dims(dim), float(correction), keepdim, root)
