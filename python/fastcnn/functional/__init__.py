@@ -1,31 +1,8 @@
 """Functions behind the layers, with the names and arguments of `torch.nn.functional`."""
 
 from ..ops.picking import one_hot
-from .linear import linear
-from .normalization import (
-    batch_norm,
-)
-from .linear import linear
 from .conv import conv2d
-from .padding import pad
-from .pooling import (
-    adaptive_avg_pool2d,
-    adaptive_max_pool2d,
-    avg_pool2d,
-    max_pool2d,
-)
-
-__all__ = [
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "batch_norm",
-    "linear",
-    "max_pool2d",
-    "one_hot",
-    "conv2d",
-    "max_pool2d",
-    "pad",
+from .linear import linear
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -36,17 +13,34 @@ from .loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from .normalization import batch_norm
+from .padding import pad
+from .pooling import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    max_pool2d,
+)
 from .softmax import log_softmax, softmax
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv2d",
     "cross_entropy",
     "huber_loss",
     "l1_loss",
+    "linear",
     "log_softmax",
+    "max_pool2d",
     "mse_loss",
     "nll_loss",
+    "one_hot",
+    "pad",
     "smooth_l1_loss",
     "softmax",
 ]

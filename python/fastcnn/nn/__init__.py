@@ -1,13 +1,12 @@
 """Layers, losses and containers with the names, arguments and state_dict keys of `torch.nn`."""
 
-from .batchnorm import (
-    BatchNorm1d,
-    BatchNorm2d,
+from .batchnorm import BatchNorm1d, BatchNorm2d
+from .container import (
+    ModuleDict,
+    ModuleList,
+    Sequential,
 )
-from .container import ModuleDict, ModuleList, Sequential
-from .flatten import (
-    Flatten,
-    Unflatten,
+from .flatten import Flatten, Unflatten
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -19,7 +18,13 @@ from .loss import (
     SmoothL1Loss,
 )
 from .module import Module
-from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
+from .padding import (
+    CircularPad2d,
+    ConstantPad2d,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    ZeroPad2d,
+)
 from .parameter import Parameter
 from .pooling import (
     AdaptiveAvgPool2d,
@@ -27,27 +32,25 @@ from .pooling import (
     AvgPool2d,
     MaxPool2d,
 )
+from .softmax import LogSoftmax, Softmax
 
 __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Flatten",
-    "MaxPool2d",
-    "CircularPad2d",
-    "ConstantPad2d",
-from .softmax import LogSoftmax, Softmax
-
-__all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "CircularPad2d",
+    "ConstantPad2d",
     "CrossEntropyLoss",
+    "Flatten",
     "HuberLoss",
     "L1Loss",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -56,8 +59,8 @@ __all__ = [
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
-    "Unflatten",
-    "ZeroPad2d",
     "SmoothL1Loss",
     "Softmax",
+    "Unflatten",
+    "ZeroPad2d",
 ]
