@@ -4,7 +4,7 @@
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "core/simd_math.h"
-#include "core/simd_reduce.h"
+#include "ops/softmax/line.h"
 #include "ops/softmax/softmax.h"
 
 namespace fastcnn {
@@ -13,9 +13,7 @@ namespace {
 
 using namespace simd;
 
-constexpr int64_t N = Vec::N;
 constexpr int64_t kTaskElements = int64_t(1) << 14;
-constexpr float kMinusInfinity = -__builtin_inff();
 
 // body(first element, lanes) for strips of up to N neighbouring lines.
 template <class Body>
@@ -37,41 +35,6 @@ void for_each_line(const SoftmaxShape& s, const Body& body) {
   parallel_ranges(s.outer, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) body(i * s.length);
   });
-}
-
-float line_max(const float* x, int64_t n) {
-  Vec a = set1(kMinusInfinity), b = a;
-  int64_t i = 0;
-  for (; n - i >= 2 * N; i += 2 * N) {
-    a = max_or_nan(a, load(x + i));
-    b = max_or_nan(b, load(x + i + N));
-  }
-  for (; n - i >= N; i += N) a = max_or_nan(a, load(x + i));
-  if (i < n) b = max_or_nan(b, load_or(x + i, n - i, kMinusInfinity));
-  return reduce_max(max_or_nan(a, b));
-}
-
-// Sum of e^(x - shift); y receives the terms unless it is null.
-float line_exp_sum(const float* x, int64_t n, float shift, float* y) {
-  const Vec m = set1(shift);
-  Vec a = zero(), b = zero();
-  int64_t i = 0;
-  for (; n - i >= 2 * N; i += 2 * N) {
-    const Vec p = exp(load(x + i) - m), q = exp(load(x + i + N) - m);
-    a = a + p;
-    b = b + q;
-    if (y) {
-      store(y + i, p);
-      store(y + i + N, q);
-    }
-  }
-  for (; i < n; i += N) {
-    const int64_t rest = n - i < N ? n - i : N;
-    const Vec p = select(lanes(rest), exp(load_n(x + i, rest) - m), zero());
-    a = a + p;
-    if (y) store_n(y + i, p, rest);
-  }
-  return reduce_add(a + b);
 }
 
 // y = change(x) element by element.

@@ -23,6 +23,18 @@ from .normalization import (
 )
 from .linear import linear
 from .conv import conv2d
+from .linear import linear
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from .normalization import batch_norm
 from .padding import pad
 from .pooling import (
     adaptive_avg_pool2d,
@@ -30,17 +42,25 @@ from .pooling import (
     avg_pool2d,
     max_pool2d,
 )
+from .softmax import log_softmax, softmax
 
 __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "avg_pool2d",
     "batch_norm",
-    "linear",
-    "max_pool2d",
-    "one_hot",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "conv2d",
+    "cross_entropy",
+    "huber_loss",
+    "l1_loss",
+    "linear",
+    "log_softmax",
     "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
     "pad",
     "dropout",
     "dropout2d",
@@ -53,4 +73,6 @@ __all__ = [
     "sigmoid",
     "silu",
     "tanh",
+    "smooth_l1_loss",
+    "softmax",
 ]

@@ -15,14 +15,31 @@ from .activation import (
 from .batchnorm import (
     BatchNorm1d,
     BatchNorm2d,
+from .batchnorm import BatchNorm1d, BatchNorm2d
+from .container import (
+    ModuleDict,
+    ModuleList,
+    Sequential,
 )
-from .container import ModuleDict, ModuleList, Sequential
-from .flatten import (
-    Flatten,
-    Unflatten,
+from .flatten import Flatten, Unflatten
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
 )
 from .module import Module
-from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
+from .padding import (
+    CircularPad2d,
+    ConstantPad2d,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    ZeroPad2d,
+)
 from .parameter import Parameter
 from .container import (
     ModuleDict,
@@ -45,12 +62,15 @@ from .pooling import (
     AvgPool2d,
     MaxPool2d,
 )
+from .softmax import LogSoftmax, Softmax
 
 __all__ = [
     "GELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Flatten",
@@ -60,14 +80,24 @@ __all__ = [
     "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",
+    "CrossEntropyLoss",
+    "Flatten",
+    "HuberLoss",
+    "L1Loss",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
     "PReLU",
+    "NLLLoss",
     "Parameter",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
+    "SmoothL1Loss",
+    "Softmax",
     "Unflatten",
     "ZeroPad2d",
     "ReLU",

@@ -126,10 +126,11 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 def _var(
     input: Tensor, dim: Dim | bool, unbiased: bool | None, keepdim: bool, correction: float | None, root: bool
 ) -> Tensor:
+    op = "std" if root else "var"
     if isinstance(dim, bool):  # var(x, False): torch's overload var(input, unbiased)
         dim, unbiased = None, dim
     if unbiased is not None and correction is not None:
-        raise ValueError(f"{'std' if root else 'var'}: unbiased and correction exclude each other; give correction only")
+        raise ValueError(f"{op}: unbiased and correction exclude each other; give correction only")
     if correction is None:
         correction = 1.0 if unbiased is None else float(unbiased)
     return _Var.apply(input, _dims(dim), float(correction), keepdim, root)
@@ -323,7 +324,7 @@ def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """log(sum(exp(input))) over `dim`, without overflow. (torch requires `dim`.)
+    """log(sum(exp(input))) over `dim` (all dimensions if None), without overflow.
 
     Raises:
         TypeError: `input` is not float32 or float64.
