@@ -5,7 +5,6 @@ from .linear import linear
 from .normalization import (
     batch_norm,
 )
-from .linear import linear
 from .conv import conv2d
 from .padding import pad
 from .pooling import (
@@ -24,6 +23,5 @@ __all__ = [
     "max_pool2d",
     "one_hot",
     "conv2d",
-    "max_pool2d",
     "pad",
 ]

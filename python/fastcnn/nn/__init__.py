@@ -9,6 +9,7 @@ from .flatten import (
     Flatten,
     Unflatten,
 )
+from .linear import Identity, Linear
 from .module import Module
 from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .parameter import Parameter
@@ -26,6 +27,8 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Flatten",
+    "Identity",
+    "Linear",
     "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",
