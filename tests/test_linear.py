@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cases import tolerance
 
 import fastcnn as fc
 from fastcnn import _C, nn
 from fastcnn import functional as F
 from fastcnn.ops import linalg
+from tests.cases import tolerance
 
 
 def random(*shape: int, seed: int = 0, dtype: str = "float32") -> np.ndarray:
@@ -239,8 +239,7 @@ def test_python_threads_may_multiply_at_once() -> None:
     results: list[bytes] = []
 
     def work() -> None:
-        for _ in range(5):
-            results.append(fc.matmul(a, b).numpy().tobytes())
+        results.extend(fc.matmul(a, b).numpy().tobytes() for _ in range(5))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for t in threads:

@@ -41,7 +41,7 @@ class _Matmul(Function):
 
 
 def _like(grad: RawTensor, matrix: RawTensor, operand: RawTensor) -> RawTensor:
-    """Sums over the batch dimensions along which `matrix` was broadcast; gives the result `operand`'s shape and layout."""
+    """Sums over the batch dimensions along which `matrix` was broadcast; takes on `operand`'s shape and layout."""
     if grad.shape != matrix.shape:
         grad = _C.sum_to_shape(grad, matrix.shape)
     if operand.ndim == 1:
