@@ -62,7 +62,9 @@ def quadratic(p: float) -> float:
     return p + math.cos(p)
 
 
-def iterates(make: Callable[[list[Any]], optim.Optimizer], count: int, schedule: dict[int, float] | None = None) -> list[float]:
+def iterates(
+    make: Callable[[list[Any]], optim.Optimizer], count: int, schedule: dict[int, float] | None = None
+) -> list[float]:
     """Positions on the path that follows `quadratic`, with learning rates that change at the given steps."""
     p = parameter(3.0)
     optimizer = make([p])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -32,7 +33,8 @@ every_schedule = pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=IDS
 
 def sgd(lr: float = BASE) -> optim.SGD:
     """An optimizer with two groups that has made a step."""
-    optimizer = optim.SGD([{"params": [Parameter(fc.tensor([1.0]))]}, {"params": [Parameter(fc.tensor([1.0]))], "lr": 0.5}], lr=lr)
+    a, b = (Parameter(fc.tensor([1.0])) for _ in range(2))
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=lr)
     optimizer.step()
     return optimizer
 
@@ -87,7 +89,7 @@ def test_half_cosine_falls_to_zero() -> None:
     optimizer = sgd()
     seen = [lr[0] for lr in rates(optimizer, lr_scheduler.CosineAnnealingLR(optimizer, 50), 50)]
     assert seen == pytest.approx([BASE * (1 + math.cos(math.pi * t / 50)) / 2 for t in range(51)], abs=1e-12)
-    assert all(a > b for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a > b for a, b in pairwise(seen))
     assert seen[-1] == 0.0
 
 

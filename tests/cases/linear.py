@@ -38,8 +38,14 @@ def _case(rows: tuple[int, ...], K: int, N: int, bias: bool = True, relu: bool =
 
 CASES = (
     # The tails of every tile: rows around 4, 6, 14, 28; columns around the vector widths; K around the block of 256.
-    *(_case((m,), 70, n) for m, n in ((1, 1), (1, 17), (2, 7), (3, 16), (4, 33), (5, 8), (6, 15), (7, 32), (9, 3), (13, 31))),
-    *(_case((m,), 5, n, bias=m % 2 == 0) for m, n in ((1, 40), (10, 65), (14, 34), (15, 9), (19, 130), (28, 48), (29, 33))),
+    *(
+        _case((m,), 70, n)
+        for m, n in ((1, 1), (1, 17), (2, 7), (3, 16), (4, 33), (5, 8), (6, 15), (7, 32), (9, 3), (13, 31))
+    ),
+    *(
+        _case((m,), 5, n, bias=m % 2 == 0)
+        for m, n in ((1, 40), (10, 65), (14, 34), (15, 9), (19, 130), (28, 48), (29, 33))
+    ),
     *(_case((m,), k, n) for m, k, n in ((3, 255, 20), (30, 256, 18), (70, 257, 35), (2, 600, 5), (65, 513, 17))),
     _case((70,), 64, 20, relu=True, grad=False),  # so many outputs that some lie at the kink
     _case((6,), 70, 20, relu=True),
@@ -79,7 +85,10 @@ ERRORS = (
         ("expects 60", "did you mean input.flatten(1)?"),
     ),
     ErrorCase(
-        "transposed-input", {"input": Array((6, 3)), "weight": Array((4, 6))}, ValueError, ("did you mean the transposed",)
+        "transposed-input",
+        {"input": Array((6, 3)), "weight": Array((4, 6))},
+        ValueError,
+        ("did you mean the transposed",),
     ),
     ErrorCase(
         "bias-size",
@@ -87,9 +96,14 @@ ERRORS = (
         ValueError,
         ("bias", "(5,)", "(4,)"),
     ),
-    ErrorCase("weight-rank", {"input": Array((3, 5)), "weight": Array((5,))}, ValueError, ("weight", "(5,)", "in_features")),
     ErrorCase(
-        "integer-input", {"input": Array((3, 5), "labels", high=3), "weight": Array((4, 5))}, TypeError, ("input", "int64")
+        "weight-rank", {"input": Array((3, 5)), "weight": Array((5,))}, ValueError, ("weight", "(5,)", "in_features")
+    ),
+    ErrorCase(
+        "integer-input",
+        {"input": Array((3, 5), "labels", high=3), "weight": Array((4, 5))},
+        TypeError,
+        ("input", "int64"),
     ),
     ErrorCase(
         "activation",

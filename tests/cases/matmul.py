@@ -47,7 +47,12 @@ CASES = (
     _case((0, 4, 5), (0, 5, 6)),
     _case((2, 0, 5), (2, 5, 6)),
     _case((2, 4, 0), (2, 0, 6)),
-    Case("nan-inf", {"input": Array((5, 20), special=(float("nan"), float("inf"))), "other": Array((20, 9))}, 20, grad=False),
+    Case(
+        "nan-inf",
+        {"input": Array((5, 20), special=(float("nan"), float("inf"))), "other": Array((20, 9))},
+        20,
+        grad=False,
+    ),
     _case((512, 512), (512, 512), bench=True),
     _case((1024, 1024), (1024, 1024), bench=True),
     _case((32, 128, 64), (32, 64, 128), bench=True),
@@ -55,12 +60,19 @@ CASES = (
 )
 
 ERRORS = (
-    ErrorCase("inner", {"input": Array((3, 5)), "other": Array((4, 6))}, ValueError, ("matmul", "(3, 5)", "(4, 6)", "5", "4")),
-    ErrorCase("transposed", {"input": Array((3, 5)), "other": Array((6, 5))}, ValueError, ("did you mean other.transpose",)),
+    ErrorCase(
+        "inner", {"input": Array((3, 5)), "other": Array((4, 6))}, ValueError, ("matmul", "(3, 5)", "(4, 6)", "5", "4")
+    ),
+    ErrorCase(
+        "transposed", {"input": Array((3, 5)), "other": Array((6, 5))}, ValueError, ("did you mean other.transpose",)
+    ),
     ErrorCase("batch", {"input": Array((2, 3, 5)), "other": Array((4, 5, 3))}, ValueError, ("broadcast", "2 and 4")),
     ErrorCase("scalar", {"input": Array(()), "other": Array((3, 2))}, ValueError, ("at least 1 dimension",)),
     ErrorCase(
-        "integers", {"input": Array((3, 5), "labels", high=4), "other": Array((5, 2))}, TypeError, ("input", "int64", "float32")
+        "integers",
+        {"input": Array((3, 5), "labels", high=4), "other": Array((5, 2))},
+        TypeError,
+        ("input", "int64", "float32"),
     ),
 )
 
@@ -75,7 +87,7 @@ OPS = (
         name="matmul",
         run=linalg.matmul,
         cases=CASES,
-        reference=lambda input, other: np.matmul(input, other),
+        reference=np.matmul,
         torch=_torch,
         differentiable=("input", "other"),
         errors=ERRORS,

@@ -15,8 +15,10 @@ Shape linear_shape(const Tensor& input, const Tensor& weight, const Tensor& bias
   const int last = input.rank() - 1;
   check(input.size(last) == weight.size(1), "linear: input ", input.shape(), " has ", input.size(last),
         " features in its last dimension, but weight ", weight.shape(), " expects ", weight.size(1),
-        input.rank() > 2 && input.numel() == checked_mul(input.size(0), weight.size(1)) ? "; did you mean input.flatten(1)?"
-        : input.size(0) == weight.size(1) && last > 0 ? "; did you mean the transposed input?" : "");
+        input.rank() > 2 && input.numel() == checked_mul(input.size(0), weight.size(1))
+            ? "; did you mean input.flatten(1)?"
+        : input.size(0) == weight.size(1) && last > 0 ? "; did you mean the transposed input?"
+                                                      : "");
   if (bias.defined()) {
     check_same("linear", "input", input, "bias", bias);
     check(bias.shape() == Shape{weight.size(0)}, "linear: bias has shape ", bias.shape(), ", but (", weight.size(0),
@@ -44,8 +46,8 @@ Folded fold(const Tensor& tensor) {
 void check_grad_output(const char* op, const Tensor& grad_output, const Shape& shape, const char* name,
                        const Tensor& other) {
   check_same(op, "grad_output", grad_output, name, other);
-  check(grad_output.shape() == shape, op, ": grad_output has shape ", grad_output.shape(), ", but the output has shape ",
-        shape, " (", name, " ", other.shape(), ")");
+  check(grad_output.shape() == shape, op, ": grad_output has shape ", grad_output.shape(),
+        ", but the output has shape ", shape, " (", name, " ", other.shape(), ")");
 }
 
 Tensor result_or(const char* op, const Tensor& out, const Shape& shape, const Tensor& like) {

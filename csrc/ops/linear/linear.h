@@ -1,7 +1,8 @@
 // Linear layer: y = x W^T + b, optionally followed by relu.
 //
-//   x (..., K), weight (N, K), bias (N,), y (..., N). Leading dimensions are folded into M rows, so the input is needed in
-//   row-major order; a channels-last input of rank >= 3 is converted by to_layout, and results of rank >= 3 are row-major.
+//   x (..., K), weight (N, K), bias (N,), y (..., N). Leading dimensions are folded into M rows, so the input is needed
+//   in row-major order; a channels-last input of rank >= 3 is converted by to_layout, and results of rank >= 3 are
+//   row-major.
 // Gradients: dx = dy W;  dW = dy^T x;  db = sum of the rows of dy. All products run on gemm (ops/matmul).
 #pragma once
 #include <stdint.h>

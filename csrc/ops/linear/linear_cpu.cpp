@@ -8,8 +8,8 @@ namespace {
 
 using simd::Vec;
 
-constexpr int kColumns = 4;            // vectors of columns summed together
-constexpr int64_t kRowBlock = 256;     // rows per partial sum: bounds the rounding error of long columns
+constexpr int kColumns = 4;         // vectors of columns summed together
+constexpr int64_t kRowBlock = 256;  // rows per partial sum: bounds the rounding error of long columns
 constexpr int64_t kMaskGrain = 1 << 16;
 
 FASTCNN_INLINE Vec load_any(const float* p, int64_t n) { return n >= Vec::N ? simd::load(p) : simd::load_n(p, n); }

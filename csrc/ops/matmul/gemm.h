@@ -2,9 +2,9 @@
 //
 //   C (M, N), row-major with leading dimension ldc;  A (M, K);  B (K, N);  bias (N,) is added to every row of C.
 // A and B are strided: element (i, k) of A is a[i * a_row + k * a_col]. One of the two strides is 1, so a transposed
-// operand is a swap of its strides. In a batch, product i works at element offsets a_offset[i], b_offset[i], c_offset[i].
-// C must not overlap A or B. float32 products are summed in float32 by FMA, in an order fixed by the shape: the number of
-// threads never changes a bit. The float64 path is plain loops, the definition.
+// operand is a swap of its strides. In a batch, product i works at element offsets a_offset[i], b_offset[i],
+// c_offset[i]. C must not overlap A or B. float32 products are summed in float32 by FMA, in an order fixed by the
+// shape: the number of threads never changes a bit. The float64 path is plain loops, the definition.
 #pragma once
 #include <stdint.h>
 

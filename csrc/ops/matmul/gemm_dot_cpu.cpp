@@ -41,8 +41,7 @@ void dot_kernel(int64_t K, const float* __restrict a, int64_t lda, const float* 
   const auto step = [&](int64_t k, int64_t n) __attribute__((always_inline)) {
     Vec bv[TN];
 #pragma GCC unroll 16
-    for (int j = 0; j < TN; ++j)
-      bv[j] = n == Vec::N ? simd::load(b + j * ldb + k) : simd::load_n(b + j * ldb + k, n);
+    for (int j = 0; j < TN; ++j) bv[j] = n == Vec::N ? simd::load(b + j * ldb + k) : simd::load_n(b + j * ldb + k, n);
 #pragma GCC unroll 16
     for (int i = 0; i < TM; ++i) {
       const Vec av = n == Vec::N ? simd::load(a + i * lda + k) : simd::load_n(a + i * lda + k, n);
@@ -72,14 +71,12 @@ constexpr DotKernel kDots[kTM][kTN] = {
     {dot_kernel<3, 1>, dot_kernel<3, 2>, dot_kernel<3, 3>, dot_kernel<3, 4>, dot_kernel<3, 5>, dot_kernel<3, 6>},
     {dot_kernel<4, 1>, dot_kernel<4, 2>, dot_kernel<4, 3>, dot_kernel<4, 4>, dot_kernel<4, 5>, dot_kernel<4, 6>}};
 #elif defined(__AVX2__)
-constexpr DotKernel kDots[kTM][kTN] = {
-    {dot_kernel<1, 1>, dot_kernel<1, 2>, dot_kernel<1, 3>, dot_kernel<1, 4>},
-    {dot_kernel<2, 1>, dot_kernel<2, 2>, dot_kernel<2, 3>, dot_kernel<2, 4>},
-    {dot_kernel<3, 1>, dot_kernel<3, 2>, dot_kernel<3, 3>, dot_kernel<3, 4>}};
+constexpr DotKernel kDots[kTM][kTN] = {{dot_kernel<1, 1>, dot_kernel<1, 2>, dot_kernel<1, 3>, dot_kernel<1, 4>},
+                                       {dot_kernel<2, 1>, dot_kernel<2, 2>, dot_kernel<2, 3>, dot_kernel<2, 4>},
+                                       {dot_kernel<3, 1>, dot_kernel<3, 2>, dot_kernel<3, 3>, dot_kernel<3, 4>}};
 #else
-constexpr DotKernel kDots[kTM][kTN] = {
-    {dot_kernel<1, 1>, dot_kernel<1, 2>, dot_kernel<1, 3>, dot_kernel<1, 4>},
-    {dot_kernel<2, 1>, dot_kernel<2, 2>, dot_kernel<2, 3>, dot_kernel<2, 4>}};
+constexpr DotKernel kDots[kTM][kTN] = {{dot_kernel<1, 1>, dot_kernel<1, 2>, dot_kernel<1, 3>, dot_kernel<1, 4>},
+                                       {dot_kernel<2, 1>, dot_kernel<2, 2>, dot_kernel<2, 3>, dot_kernel<2, 4>}};
 #endif
 
 }  // namespace

@@ -1,9 +1,9 @@
 // C = A B after Goto & van de Geijn, "Anatomy of high-performance matrix multiplication" (ACM TOMS 34, 2008).
 //
-// The micro-kernel keeps a tile of MR rows x NV vectors of C in registers and walks k: per step NV vector loads of B and
-// MR broadcasts of A. A is packed once per super-block of rows, as panels [k][MR]. A chunk of columns then packs its
-// panels of B as [k][kNR], one K block at a time. With few rows a row-major B is read in place instead: a packed copy
-// would not be read often enough to pay for itself.
+// The micro-kernel keeps a tile of MR rows x NV vectors of C in registers and walks k: per step NV vector loads of B
+// and MR broadcasts of A. A is packed once per super-block of rows, as panels [k][MR]. A chunk of columns then packs
+// its panels of B as [k][kNR], one K block at a time. With few rows a row-major B is read in place instead: a packed
+// copy would not be read often enough to pay for itself.
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/matmul/gemm.h"
@@ -134,8 +134,8 @@ struct Plan {
   int64_t row_chunks;     // a super-block is cut into row_chunks x column_chunks chunks
   int64_t chunk_columns;  // columns of C per chunk
   int64_t column_chunks;
-  int64_t a_panel;        // floats reserved for a packed panel of A over all of K; the transposing pack overruns by < 8
-  int64_t b_block;        // floats reserved for a chunk's packed panels of B
+  int64_t a_panel;  // floats reserved for a packed panel of A over all of K; the transposing pack overruns by < 8
+  int64_t b_block;  // floats reserved for a chunk's packed panels of B
 };
 
 Plan make_plan(const Gemm& g) {
@@ -261,8 +261,7 @@ void multiply(const Gemm& g, const Plan& plan, float* a_packed, float* b_packed,
     const float* const a = g.a + row_begin * g.a_row;
     float* const c = g.c + row_begin * g.ldc;
     parallel_ranges(row_panels, max64(1, kChunkReads / max64(1, kMR * g.K)), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        pack_a(g, a, panel_rows(i, row_panels, rows), a_packed + i * plan.a_panel);
+      for (int64_t i = begin; i < end; ++i) pack_a(g, a, panel_rows(i, row_panels, rows), a_packed + i * plan.a_panel);
     });
     parallel_for(plan.row_chunks * plan.column_chunks, [&](int64_t chunk) {
       const int64_t i = chunk % plan.row_chunks;

@@ -1,5 +1,5 @@
-// The definition in float64: C_ij = sum_k A_ik B_kj (+ bias_j, relu), summed in the order of k. The loop over columns is
-// innermost so that long gradient checks do not crawl.
+// The definition in float64: C_ij = sum_k A_ik B_kj (+ bias_j, relu), summed in the order of k. The loop over columns
+// is innermost so that long gradient checks do not crawl.
 #include "core/parallel.h"
 #include "ops/matmul/gemm.h"
 

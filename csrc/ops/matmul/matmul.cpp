@@ -101,7 +101,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   const Tensor output = empty(shape.output, a.dtype(), a.device(), Layout::row_major);
   Tensor left = a;
   if (b.rank() <= 2 && a.rank() > 2 && !transpose_a) {  // one product: the batch becomes rows
-    left = to_layout(a, Layout::row_major).view_as({checked_mul(shape.batch.numel(), shape.M), shape.K}, Layout::row_major);
+    left = to_layout(a, Layout::row_major)
+               .view_as({checked_mul(shape.batch.numel(), shape.M), shape.K}, Layout::row_major);
     shape.M = left.size(0);
     shape.batch = {};
   }

@@ -1,8 +1,8 @@
 // Matrix product with torch.matmul's rules for vectors, matrices and batches.
 //
-//   1-D a is a row (1, K), 1-D b a column (K, 1), and the added dimension is dropped from the result; leading dimensions
-//   are batches and broadcast. Operands of rank 3 are read in either memory layout; of higher rank, channels-last ones
-//   are converted by to_layout. Results of rank >= 3 are row-major.
+//   1-D a is a row (1, K), 1-D b a column (K, 1), and the added dimension is dropped from the result; leading
+//   dimensions are batches and broadcast. Operands of rank 3 are read in either memory layout; of higher rank,
+//   channels-last ones are converted by to_layout. Results of rank >= 3 are row-major.
 #pragma once
 #include "core/tensor.h"
 

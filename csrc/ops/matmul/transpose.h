@@ -15,7 +15,8 @@ FASTCNN_INLINE void transpose_8x8(const float* src, int64_t lds, float* dst, int
     const float* p = src + 4 * half;
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i)
-      r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * lds)), _mm_loadu_ps(p + (i + 4) * lds), 1);
+      r[i] =
+          _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * lds)), _mm_loadu_ps(p + (i + 4) * lds), 1);
     s[0] = _mm256_unpacklo_ps(r[0], r[1]);
     s[1] = _mm256_unpackhi_ps(r[0], r[1]);
     s[2] = _mm256_unpacklo_ps(r[2], r[3]);

@@ -24,7 +24,8 @@ void check_arena(const char* op, const Arena& arena, std::initializer_list<Optio
              op, ": steps and segments must be int64, hyper float64");
   check(arena.segments.rank() == 2 && arena.segments.size(1) == 3, op, ": segments has shape ", arena.segments.shape(),
         ", but (n, 3) is expected");
-  check(arena.hyper.numel() >= hyper, op, ": hyper has ", arena.hyper.numel(), " numbers, but ", hyper, " are expected");
+  check(arena.hyper.numel() >= hyper, op, ": hyper has ", arena.hyper.numel(), " numbers, but ", hyper,
+        " are expected");
   for (const OptionalTensor& state : states) {
     if (!state) continue;
     check_same(op, "params", arena.params, "state", *state);
@@ -45,8 +46,8 @@ struct Range {
   int64_t begin, end, step;
 };
 
-// Advances the steps of the parameters, if they are counted, and merges neighbours. The gap that aligns the next parameter to 64 bytes holds
-// zeros in every buffer and is stepped over with them.
+// Advances the steps of the parameters, if they are counted, and merges neighbours. The gap that aligns the next
+// parameter to 64 bytes holds zeros in every buffer and is stepped over with them.
 std::vector<Range> advance(const Arena& arena, bool counted) {
   std::vector<Range> ranges;
   const int64_t* const rows = arena.segments.data<int64_t>();
@@ -159,7 +160,8 @@ void bind_optimizer(py::module_& m) {
         py::arg("decoupled_weight_decay"), py::arg("bias_correction"), py::arg("maximize"), release_gil(),
         "hyper: lr, beta1, beta2, eps, weight_decay.");
   m.def("rmsprop_step", &rmsprop, py::arg("arena"), py::arg("square_avg"), py::arg("grad_avg"),
-        py::arg("momentum_buffer"), py::arg("maximize"), release_gil(), "hyper: lr, alpha, eps, weight_decay, momentum.");
+        py::arg("momentum_buffer"), py::arg("maximize"), release_gil(),
+        "hyper: lr, alpha, eps, weight_decay, momentum.");
   m.def("adagrad_step", &adagrad, py::arg("arena"), py::arg("sum"), py::arg("maximize"), release_gil(),
         "hyper: lr, lr_decay, eps, weight_decay.");
 }

@@ -1,8 +1,8 @@
 // Optimizer steps on flat arenas: the parameters of a group lie in one buffer, their gradients and states in buffers of
 // the same shape, so that a step is one pass over memory, whatever the number of parameters.
 //
-// A step works on ranges of the arena. It is called with `segments`, an int64 tensor (n, 3) of {first element, number of
-// elements, parameter index} of the parameters that have a gradient; neighbours with the same step count are merged.
+// A step works on ranges of the arena. It is called with `segments`, an int64 tensor (n, 3) of {first element, number
+// of elements, parameter index} of the parameters that have a gradient; neighbours with the same step count are merged.
 // `steps` int64 (parameters,) counts the steps of every parameter (SGD: those with momentum, which needs to know the
 // first one); `hyper` float64 holds the numbers of the group. Both
 // are read when the kernel runs, so that a recorded step follows a changing learning rate.

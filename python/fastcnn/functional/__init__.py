@@ -21,7 +21,6 @@ from .linear import (
 from .normalization import (
     batch_norm,
 )
-from .linear import linear
 from .conv import conv2d
 from .linear import linear
 from .loss import (
@@ -75,4 +74,7 @@ __all__ = [
     "tanh",
     "smooth_l1_loss",
     "softmax",
+    "one_hot",
+    "conv2d",
+    "pad",
 ]

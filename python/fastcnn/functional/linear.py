@@ -52,7 +52,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     Example:
         >>> import fastcnn as fc
         >>> from fastcnn import functional as F
-        >>> F.linear(fc.tensor([[1.0, 2.0]]), fc.tensor([[3.0, 4.0], [-5.0, 0.0]]), fc.tensor([0.5, 0.0])).numpy().tolist()
+        >>> weight = fc.tensor([[3.0, 4.0], [-5.0, 0.0]])
+        >>> F.linear(fc.tensor([[1.0, 2.0]]), weight, fc.tensor([0.5, 0.0])).numpy().tolist()
         [[11.5, -5.0]]
     """
     result: Tensor = _Linear.apply(input, weight, bias, activation)

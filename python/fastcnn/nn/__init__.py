@@ -32,6 +32,7 @@ from .loss import (
     NLLLoss,
     SmoothL1Loss,
 )
+from .linear import Identity, Linear
 from .module import Module
 from .padding import (
     CircularPad2d,
@@ -77,6 +78,8 @@ __all__ = [
     "Dropout",
     "Dropout2d",
     "LeakyReLU",
+    "Identity",
+    "Linear",
     "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",

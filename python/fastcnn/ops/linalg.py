@@ -7,6 +7,7 @@ from typing import Any
 from .. import _C
 from ..autograd import Context, Function, RawTensor
 from ..tensor import Tensor
+from .shape import reshape
 
 
 class _Matmul(Function):
@@ -40,7 +41,7 @@ class _Matmul(Function):
 
 
 def _like(grad: RawTensor, matrix: RawTensor, operand: RawTensor) -> RawTensor:
-    """Sums over the batch dimensions along which `matrix` was broadcast; gives the result `operand`'s shape and layout."""
+    """Sums over the batch dimensions along which `matrix` was broadcast; takes on `operand`'s shape and layout."""
     if grad.shape != matrix.shape:
         grad = _C.sum_to_shape(grad, matrix.shape)
     if operand.ndim == 1:
@@ -119,3 +120,14 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
         ValueError: other shapes, or different lengths.
     """
     return _checked("dot", input, tensor, (1, 1), "two vectors")
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """Outer product of two vectors, (M,) and (N,): the matrix of all products, (M, N).
+
+    Raises:
+        ValueError: not two vectors.
+    """
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise ValueError(f"outer: arguments have shapes {input.shape} and {vec2.shape}, but two vectors are expected")
+    return matmul(reshape(input, (input.numel(), 1)), reshape(vec2, (1, vec2.numel())))

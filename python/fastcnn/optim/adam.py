@@ -21,7 +21,7 @@ class Adam(Optimizer):
         amsgrad: divide by the root of the largest v so far.
         maximize: ascend instead.
         decoupled_weight_decay: shrink the parameter by lr weight_decay instead of adding to the gradient (AdamW).
-        bias_correction: divide m and v by 1 - beta^t; False gives the lectures' "Adam (almost)" (an addition to PyTorch).
+        bias_correction: divide m and v by 1 - beta^t; without it, early steps are larger (an addition to PyTorch).
 
     Raises:
         ValueError: an option out of range.

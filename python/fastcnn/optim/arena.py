@@ -79,7 +79,7 @@ class Arena:
         """Brings parameters and gradients that were replaced since the last step back into the arena.
 
         Returns:
-            The arena as the kernels take it, with the segments of the parameters that have a gradient; None if none has.
+            The arena as the kernels take it, with the segments of the parameters that have a gradient, or None.
         """
         active = []
         for i, parameter in enumerate(self.parameters):

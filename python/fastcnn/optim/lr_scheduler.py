@@ -25,15 +25,17 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(self).__name__}: optimizer is {type(optimizer).__name__}, but an Optimizer is expected")
+            raise TypeError(
+                f"{type(self).__name__}: optimizer is {type(optimizer).__name__}, but an Optimizer is expected"
+            )
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"{type(self).__name__}: param_groups[{i}] has no 'initial_lr', which last_epoch={last_epoch} needs; "
-                    f"load the optimizer's state_dict first"
+                    f"{type(self).__name__}: param_groups[{i}] has no 'initial_lr', which last_epoch={last_epoch} "
+                    f"needs; load the optimizer's state_dict first"
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch + 1
@@ -60,7 +62,7 @@ class LRScheduler:
         return self._last_lr
 
     def step(self) -> None:
-        """Begins the next epoch. Warns when the optimizer has not made a step before: its first rate would be skipped."""
+        """Begins the next epoch; warns when the optimizer has not made a step: its first rate would be skipped."""
         if self._step_count == 1 and self.optimizer.step_calls == 0:
             warnings.warn(
                 "lr_scheduler.step() was called before optimizer.step(), so the first learning rate is skipped; "
@@ -117,7 +119,9 @@ class MultiStepLR(LRScheduler):
         last_epoch: -1 to start.
     """
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.milestones = sorted(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -153,8 +157,8 @@ class ExponentialLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the initial learning rate to `eta_min` in `T_max` epochs (and back up in the next `T_max`).
 
-    lr = eta_min + (initial - eta_min) (1 + cos(pi epoch / T_max)) / 2, computed from the rate of the epoch before as torch
-    does, so that it goes together with other changes of the rate.
+    lr = eta_min + (initial - eta_min) (1 + cos(pi epoch / T_max)) / 2, computed from the rate of the epoch before as
+    torch does, so that it goes together with other changes of the rate.
 
     Args:
         optimizer: whose `param_groups` are changed.
@@ -179,7 +183,9 @@ class CosineAnnealingLR(LRScheduler):
         """The next rates on the cosine through the present ones."""
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # at the minimum: the quotient below is 0 / 0
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [lr + (base - self.eta_min) * rise for lr, base in zip(self._present_lrs(), self.base_lrs, strict=True)]
+            return [
+                lr + (base - self.eta_min) * rise for lr, base in zip(self._present_lrs(), self.base_lrs, strict=True)
+            ]
         now = 1 + math.cos(math.pi * self.last_epoch / self.T_max)
         before = 1 + math.cos(math.pi * (self.last_epoch - 1) / self.T_max)
         return [now / before * (lr - self.eta_min) + self.eta_min for lr in self._present_lrs()]

@@ -108,7 +108,9 @@ class Optimizer:
                 hint = "; did you mean model.parameters()?" if isinstance(p, tuple) else ""
                 raise TypeError(f"{name}: parameter {i} is {type(p).__name__}, but a fastcnn Tensor is expected{hint}")
             if not p.is_leaf:
-                raise ValueError(f"{name}: parameter {i} of shape {p.shape} is not a leaf but the result of an op; detach() it")
+                raise ValueError(
+                    f"{name}: parameter {i} of shape {p.shape} is not a leaf but the result of an op; detach() it"
+                )
             if p.dtype not in (float32, float64):
                 raise TypeError(f"{name}: parameter {i} is {p.dtype}, but float32 or float64 is expected")
             if id(p) in known:

@@ -12,8 +12,8 @@ from .optimizer import Optimizer, ParamsT, check_not_negative
 class SGD(Optimizer):
     """p -= lr d, where d is the gradient or, with momentum, a running sum of gradients.
 
-    d = g + weight_decay p;  b = momentum b + (1 - dampening) d (b = d at first);  p -= lr b, or lr (d + momentum b) with
-    `nesterov`.
+    d = g + weight_decay p;  b = momentum b + (1 - dampening) d (b = d at first);  p -= lr b, or with `nesterov`
+    p -= lr (d + momentum b).
 
     Args:
         params: parameters or groups.
