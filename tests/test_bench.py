@@ -1,0 +1,150 @@
+"""The benchmarks: arithmetic of the comparison, wrong results are noticed, files are written."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastcnn as fc
+from bench import __main__ as command_line
+from bench import kernels, machine, report, timing
+from fastcnn import _C
+from tests.cases import Array, Case, Op
+from tests.test_walkers import make_op
+
+CASE = Case("n6-c5", {"x": Array((6, 5)), "w": Array((6, 5))}, bench=True)
+
+
+def small_op(plant: str = "") -> Op:
+    def torch_scale(x: Any, w: Any) -> Any:
+        return x * w
+
+    return replace(make_op(plant), cases=(CASE,), torch=torch_scale, flops=lambda case: 30, bytes=lambda case: 360)
+
+
+def settings(peer: str | None = None) -> kernels.Settings:
+    return kernels.Settings((1, 2), 2, 1e-5, re.compile(""), "cpu", peer)
+
+
+@pytest.fixture
+def one_op(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "all_ops", lambda: iter([small_op()]))
+
+
+def test_fma_peak_counts_operations_and_copy_peak_copies(isa: str) -> None:
+    width = {"scalar": 1, "avx2": 8, "avx512": 16}[isa]
+    assert _C.fma_peak(3, 10) == 2 * width * 12 * 3 * 10
+    source = fc.tensor(np.arange(100_003, dtype=np.float32))._data
+    copy = _C.zeros(source.shape, source.dtype)
+    _C.copy_peak(copy, source)
+    assert np.array_equal(copy.numpy(), source.numpy())
+    with pytest.raises(ValueError, match="fma_peak: chunks is 0"):
+        _C.fma_peak(0, 1)
+    with pytest.raises(ValueError, match="source has 100003 elements, but destination 5"):
+        _C.copy_peak(_C.zeros((5,), _C.float32), source)
+    with pytest.raises(TypeError, match="float32 is expected"):
+        _C.copy_peak(_C.zeros((5,), _C.int64), _C.zeros((5,), _C.int64))
+
+
+def test_interleave_takes_turns() -> None:
+    calls: list[str] = []
+    contenders = [timing.Contender(name, lambda name=name: calls.append(name)) for name in "ab"]  # type: ignore[misc]
+    timing.interleave(contenders, rounds=3, sample_seconds=0)
+    assert [len(c.seconds) for c in contenders] == [3, 3]
+    turns = "".join(calls[4:])  # after two calibrating calls each; every sample is an untimed and a timed call
+    assert turns == "aabb" + "bbaa" + "aabb"
+
+
+def test_comparison_pairs_rounds_with_the_best_configuration() -> None:
+    ours = timing.Contender("ours", lambda: None, seconds=[1.0, 2.0, 4.0])
+    slow = timing.Contender("slow", lambda: None, seconds=[9.0, 9.0, 9.0])
+    fast = timing.Contender("fast", lambda: None, seconds=[3.0, 4.0, 4.0])
+    result = timing.comparison(ours, [slow, fast])
+    assert result["peer"] == "fast"
+    assert result["ratio"] == 2.0
+    assert result["ratio_of_best"] == 3.0
+    assert result["peers"] == {"slow": 9.0, "fast": 4.0}
+
+
+def test_ceiling_share_is_the_larger_of_compute_and_traffic() -> None:
+    ceiling = machine.Ceiling(threads=2, gflops=100.0, gigabytes=10.0)
+    assert ceiling.share(flops=10**9, bytes_=0, seconds=0.02) == pytest.approx(0.5)
+    assert ceiling.share(flops=10**9, bytes_=10**9, seconds=0.2) == pytest.approx(0.5)
+    measured = machine.measure_ceiling(1, samples=1)
+    assert measured.gflops > 0.1
+    assert measured.gigabytes > 0.1
+    assert machine.better(ceiling, machine.Ceiling(2, 50.0, 20.0)) == machine.Ceiling(2, 100.0, 20.0)
+
+
+@pytest.mark.usefixtures("one_op")
+def test_jobs_are_the_passes_that_match() -> None:
+    names = [job.name for job in kernels.jobs(settings())]
+    assert names == ["scale[n6-c5] forward", "scale[n6-c5] d x", "scale[n6-c5] d w"]
+    filtered = replace(settings(), pattern=re.compile("d w$"))
+    assert [job.kind for job in kernels.jobs(filtered)] == ["d w"]
+
+
+@pytest.mark.usefixtures("one_op", "torch")
+def test_kernels_write_table_json_and_roofline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: no picture")
+    files = [str(tmp_path / "results.json"), str(tmp_path / "roofline.png")]
+    threads = _C.num_threads()
+    arguments = ["kernels", "--peer", "torch", "--quick", "--json", files[0], "--plot", files[1]]
+    assert command_line.main([*arguments, "--threads", "1"]) == 0
+    assert _C.num_threads() == threads
+    printed = capsys.readouterr().out
+    assert re.search(r"scale\[n6-c5\] +d w .* torch 1t", printed)
+    result = json.loads(Path(files[0]).read_text())
+    assert result["machine"]["isa"] == _C.active_isa()
+    assert result["ceilings"][0]["gflops"] > 0
+    forward = result["kernels"][0]
+    assert forward["pass"] == "forward"
+    assert forward["gflops"] == pytest.approx(30 / forward["seconds"] / 1e9)
+    assert Path(files[1]).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("torch")
+@pytest.mark.parametrize(("plant", "kind"), [("off by 1 percent", "forward"), ("sign of a gradient", "d w")])
+def test_wrong_results_are_reported(
+    plant: str, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kernels, "all_ops", lambda: iter([small_op(plant)]))
+    assert command_line.main(["--peer", "torch", "--quick", "--threads", "1"]) == 1
+    assert f"WRONG scale[n6-c5] {kind}" in capsys.readouterr().err
+
+
+def test_bias_gradients_are_not_counted() -> None:
+    job = kernels.Job(small_op(), CASE, "bias")
+    assert job.count(small_op().flops) == 0
+    assert kernels.Job(small_op(), CASE, None).count(small_op().flops) == 30
+
+
+@pytest.mark.usefixtures("one_op")
+def test_bad_options_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in [
+        (["--filter", "("], "not a regular expression"),
+        (["models", "--plot", "x.png"], "leave it out"),
+        (["--threads", "0"], "must be positive"),
+    ]:
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main(arguments)
+        assert stopped.value.code == 2
+        assert words in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="nothing matches --filter 'xyz'"):
+        command_line.main(["--filter", "xyz", "--quick"])
+
+
+def test_milliseconds_have_three_digits() -> None:
+    assert [report.seconds(s) for s in (1.2345, 0.012345, 1.2345e-4, 1.2345e-6)] == ["1234", "12.3", "0.123", "0.00123"]
+
+
+@pytest.mark.usefixtures("torch")
+def test_models_train_the_same_step_in_both_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["models", "--peer", "torch", "--quick", "--rounds", "1", "--filter", "batch 16"]) == 0
+    assert re.search(r"lenet5 +16 .* torch eager", capsys.readouterr().out)
