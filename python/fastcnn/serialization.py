@@ -244,7 +244,8 @@ def _decode(path: Path) -> tuple[dict[str, _Entry], dict[str, str]]:
     if end > len(content):
         raise ValueError(f"{path} is truncated: {end} bytes are expected, but the file has {len(content)}")
     try:
-        parsed = safetensors.deserialize(content)  # checks offsets, sizes and overlaps
+        # checks offsets, sizes and overlaps
+        parsed: Any = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or it is damaged: {error}") from None
     entries = {}

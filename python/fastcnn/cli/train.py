@@ -143,8 +143,8 @@ def run(arguments: argparse.Namespace) -> None:
             "model": {"name": entry.name, "arguments": model_arguments},
             "input_shape": list(data.train.sample_shape),
             "classes": list(data.train.classes),
-            "mean": [float(x) for x in data.train.mean],  # type: ignore[union-attr]
-            "std": [float(x) for x in data.train.std],  # type: ignore[union-attr]
+            "mean": [float(x) for x in data.train.mean],
+            "std": [float(x) for x in data.train.std],
             "training": config,
         },
     )
