@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -113,11 +113,11 @@ def test_save_rejects_what_is_no_tensor(tmp_path: Path, state: Any, words: tuple
 
 
 def write_weights(path: Path) -> None:
-    fc.save({"w": ARRAYS["weight"], "n": np.array([1, 2])}, path, {"note": "x"})
+    fc.save({"w": np.float32([[1, 2]]), "n": np.array(5)}, path, {"k": 1})
 
 
 def write_checkpoint(path: Path) -> None:
-    save_checkpoint(path, {"model": {"w": np.arange(3, dtype=np.float32)}, "step": 5}, {"classes": ["a"]})
+    save_checkpoint(path, {"w": np.float32([1, 2, 3]), "step": 5}, {"k": 1})
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,10 @@ def test_every_truncation_and_bit_flip_is_detected_or_harmless(
             path.write_bytes(changed)
             try:
                 tensors, facts = read(path)
-            except ValueError as error:
-                assert "file" in str(error)
+            except ValueError:
                 detected += 1
                 continue
-            # What remains: white space, or (weights only) a renamed metadata key, which leaves the tensors as they were.
+            # What remains: white space, or (weights only) a renamed metadata key; the tensors are as they were.
             assert same(expected[0], tensors)
             assert facts in (expected[1], {})
     assert detected > 0.95 * 8 * len(content)
@@ -257,7 +256,7 @@ class FullDisk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
 
-    def __enter__(self) -> FullDisk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

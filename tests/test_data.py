@@ -144,7 +144,7 @@ def test_mnist_statistics_of_the_real_files() -> None:
         pytest.skip("the MNIST files are not here (set FASTCNN_DATA to the folder above mnist/)")
     train, test = data.load_mnist(Path(folder, "mnist"))
     assert (len(train), len(test)) == (60_000, 10_000)
-    np.testing.assert_allclose([train.mean[0], train.std[0]], [0.1307, 0.3081], atol=5e-5)  # type: ignore[index]
+    np.testing.assert_allclose([train.mean[0], train.std[0]], [0.1307, 0.3081], atol=5e-5)
     assert np.bincount(train.labels)[:3].tolist() == [5923, 6742, 5958]
 
 
@@ -352,8 +352,7 @@ def test_dataset_normalises_with_its_own_statistics() -> None:
 
 
 def test_dataset_of_a_constant_channel_divides_by_one() -> None:
-    dataset = data.Dataset(np.full((2, 1, 3, 3), 7, np.uint8), [0, 0])  # type: ignore[arg-type]
-    assert dataset.std is not None
+    dataset = data.Dataset(np.full((2, 1, 3, 3), 7, np.uint8), [0, 0])
     assert dataset.std.tolist() == [1.0]
     assert np.abs(dataset[0][0]).max() < 1e-6
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +89,12 @@ def test_lenet5_equals_torch(torch: Any) -> None:
 
 
 @pytest.fixture
-def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_MODELS", {})
-    yield
 
 
-def test_register_model_makes_a_function_a_model(empty_registry: None) -> None:
+@pytest.mark.usefixtures("empty_registry")
+def test_register_model_makes_a_function_a_model() -> None:
     @models.register_model(input_shape=(2, 1, 1))
     def tiny(num_classes: int = 3, in_channels: int = 2) -> nn.Module:
         return nn.Linear(in_channels, num_classes)

@@ -174,7 +174,7 @@ def _to_entry(name: str, value: Any) -> _Entry:
         if value.dtype == _C.bfloat16:
             return _Entry("BF16", (value.float().numpy().view(np.uint32) >> 16).astype("<u2", order="C"))
         value = value.numpy()
-    tag = _DTYPES.get(str(value.dtype)) if isinstance(value, np.ndarray | np.generic) else None
+    tag = _DTYPES.get(value.dtype.name) if isinstance(value, np.ndarray | np.generic) else None
     if tag is None:
         kind = f"an array of {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
         raise TypeError(f"save: {name} is {kind}, but a tensor or a numeric array is expected")
@@ -184,7 +184,7 @@ def _to_entry(name: str, value: Any) -> _Entry:
 def _to_tensor(entry: _Entry, device: _C.device | str | None) -> Tensor:
     if entry.tag == "BF16":
         widened = (entry.array.astype(np.uint32) << 16).view(np.float32)
-        return from_numpy(widened).to(device, _C.bfloat16)
+        return from_numpy(widened, device).to(_C.bfloat16)
     return from_numpy(entry.array, device)
 
 
@@ -244,7 +244,8 @@ def _decode(path: Path) -> tuple[dict[str, _Entry], dict[str, str]]:
     if end > len(content):
         raise ValueError(f"{path} is truncated: {end} bytes are expected, but the file has {len(content)}")
     try:
-        parsed = safetensors.deserialize(content)  # checks offsets, sizes and overlaps
+        # checks offsets, sizes and overlaps
+        parsed: Any = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file, or it is damaged: {error}") from None
     entries = {}

@@ -7,8 +7,6 @@ import json
 import time
 from dataclasses import replace
 
-import numpy as np
-
 from ..data import DATASETS, load_dataset
 from ..nn import CrossEntropyLoss
 from ..train.trainer import Trainer
@@ -59,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"{saved.path} takes {expected} images of {len(saved.about['classes'])} classes, but {test.name} has "
             f"{test.sample_shape} images of {len(test.classes)} classes"
         )
-    test = replace(test, mean=np.float32(saved.about["mean"]), std=np.float32(saved.about["std"]))
+    test = replace(test, mean=saved.about["mean"], std=saved.about["std"])
     start = time.perf_counter()
     loss = CrossEntropyLoss(label_smoothing=training.get("label_smoothing", 0.0))
     result = Trainer(saved.model, None, loss).evaluate(test, arguments.batch_size)

@@ -97,7 +97,7 @@ def read_image(path: str, shape: tuple[int, int, int]) -> np.ndarray[Any, Any]:
 
 
 def _classify(saved: SavedModel, pixels: np.ndarray[Any, Any], top: int) -> dict[str, Any]:
-    mean, std = (np.float32(saved.about[key])[:, None, None] for key in ("mean", "std"))
+    mean, std = (np.asarray(saved.about[key], np.float32)[:, None, None] for key in ("mean", "std"))
     with no_grad():
         scores = saved.model(from_numpy(((pixels / np.float32(255) - mean) / std)[None])).numpy()[0].astype(np.float64)
     exponentials = np.exp(scores - scores.max())

@@ -113,8 +113,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     given = {key: getattr(arguments, key) for key in _DEFAULTS if getattr(arguments, key) is not None}
     out, config = _settings(arguments, given)
-    if arguments.checkpoint_every is not None and arguments.checkpoint_every < 1:
-        raise ValueError(f"--checkpoint-every is {arguments.checkpoint_every}, but at least 1 is expected")
+    for option, value in (("epochs", config["epochs"]), ("checkpoint-every", arguments.checkpoint_every)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{option} is {value}, but at least 1 is expected")
     if config["patience"] is not None and not config["val_fraction"]:
         raise ValueError("--patience needs validation data: add, for example, --val-fraction 0.1")
     if arguments.threads is not None:
@@ -142,8 +143,8 @@ def run(arguments: argparse.Namespace) -> None:
             "model": {"name": entry.name, "arguments": model_arguments},
             "input_shape": list(data.train.sample_shape),
             "classes": list(data.train.classes),
-            "mean": [float(x) for x in data.train.mean],  # type: ignore[union-attr]
-            "std": [float(x) for x in data.train.std],  # type: ignore[union-attr]
+            "mean": [float(x) for x in data.train.mean],
+            "std": [float(x) for x in data.train.std],
             "training": config,
         },
     )

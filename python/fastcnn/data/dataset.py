@@ -38,8 +38,8 @@ class Dataset:
     images: np.ndarray[Any, Any]
     labels: np.ndarray[Any, Any]
     classes: tuple[str, ...] = ()
-    mean: np.ndarray[Any, Any] | None = None
-    std: np.ndarray[Any, Any] | None = None
+    mean: Any = None  # a float32 array after construction, as std
+    std: Any = None
     name: str = "data"
 
     def __post_init__(self) -> None:
@@ -105,8 +105,6 @@ class Dataset:
     @property
     def affine(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """(scale, shift), each (C,): a stored pixel x becomes x * scale + shift."""
-        assert self.mean is not None
-        assert self.std is not None
         unit = 255.0 if self.images.dtype == np.uint8 else 1.0
         return (1.0 / (self.std * unit)).astype(np.float32), (-self.mean / self.std).astype(np.float32)
 

@@ -45,7 +45,11 @@ def make_optimizer(
         return optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=momentum > 0)
     if name == "rmsprop":
         return optim.RMSprop(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    simple = {"adam": optim.Adam, "adamw": optim.AdamW, "adagrad": optim.Adagrad}
+    simple: dict[str, Callable[..., optim.Optimizer]] = {
+        "adam": optim.Adam,
+        "adamw": optim.AdamW,
+        "adagrad": optim.Adagrad,
+    }
     if name not in simple:
         raise ValueError(f"unknown optimizer {name!r}: {', '.join(OPTIMIZERS)} are known")
     return simple[name](parameters, lr=lr, weight_decay=weight_decay)

@@ -285,7 +285,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "loader": run.loader.state_dict(),
-            "random": Tensor(random.default_state()),
+            "random": random.get_rng_state(),
             "run": run.state_dict(),
         }
         save_checkpoint(run.checkpoint, state, self.about)
@@ -300,7 +300,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        _C.copy_(random.default_state(), state["random"]._data)
+        random.set_rng_state(state["random"])
         run.load_state_dict(state["run"])
 
     def _save_interrupted(self, run: _Run) -> str:
