@@ -1,27 +1,10 @@
 """Functions behind the layers, with the names and arguments of `torch.nn.functional`."""
 
+from ..ops.elementwise import sigmoid, tanh
 from ..ops.picking import one_hot
-from .linear import linear
-from .activation import (
-    gelu,
-    leaky_relu,
-    prelu,
-    relu,
-    sigmoid,
-    silu,
-    tanh,
-)
-from .dropout import (
-    dropout,
-    dropout2d,
-)
-from .linear import (
-    linear,
-)
-from .normalization import (
-    batch_norm,
-)
+from .activation import gelu, leaky_relu, prelu, relu, silu
 from .conv import conv2d
+from .dropout import dropout, dropout2d
 from .linear import linear
 from .loss import (
     binary_cross_entropy,
@@ -35,12 +18,7 @@ from .loss import (
 )
 from .normalization import batch_norm
 from .padding import pad
-from .pooling import (
-    adaptive_avg_pool2d,
-    adaptive_max_pool2d,
-    avg_pool2d,
-    max_pool2d,
-)
+from .pooling import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .softmax import log_softmax, softmax
 
 __all__ = [
@@ -52,8 +30,12 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
+    "dropout",
+    "dropout2d",
+    "gelu",
     "huber_loss",
     "l1_loss",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "max_pool2d",
@@ -61,20 +43,11 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "pad",
-    "dropout",
-    "dropout2d",
-    "gelu",
-    "leaky_relu",
-    "linear",
-    "max_pool2d",
     "prelu",
     "relu",
     "sigmoid",
     "silu",
-    "tanh",
     "smooth_l1_loss",
     "softmax",
-    "one_hot",
-    "conv2d",
-    "pad",
+    "tanh",
 ]
