@@ -24,7 +24,7 @@ _NUMPY_TO_DTYPE = {
     np.dtype(np.uint8): uint8,
     np.dtype(np.bool_): bool_,
 }
-_DTYPE_TO_NUMPY = {ours: numpys for numpys, ours in _NUMPY_TO_DTYPE.items()}
+_DTYPE_TO_NUMPY: dict[_C.dtype, np.dtype[Any]] = {ours: numpys for numpys, ours in _NUMPY_TO_DTYPE.items()}
 # NumPy types without a counterpart that convert without loss.
 _WIDENED = {np.dtype(t): float32 for t in (np.float16,)} | {
     np.dtype(t): int64 for t in (np.int8, np.int16, np.int32, np.uint16, np.uint32)
@@ -205,8 +205,8 @@ def from_numpy(array: np.ndarray[Any, Any] | np.generic, device: _C.device | str
     wanted = _NUMPY_TO_DTYPE.get(native) or _WIDENED.get(native)
     if wanted is None:
         raise TypeError(
-            f"from_numpy: array has dtype {array.dtype}, but float16, float32, float64, bool, uint8 and integers that fit "
-            f"int64 are supported; convert it with array.astype(...)"
+            f"from_numpy: array has dtype {array.dtype}, but float16, float32, float64, bool, uint8 and integers that "
+            f"fit int64 are supported; convert it with array.astype(...)"
         )
     if array.dtype != _DTYPE_TO_NUMPY[wanted] or not array.dtype.isnative:
         array = array.astype(_DTYPE_TO_NUMPY[wanted])

@@ -105,23 +105,25 @@ FLATTEN = _op(
     "flatten",
     fc.flatten,
     lambda input, start_dim, end_dim: input.reshape(
-        input.shape[:start_dim] + (-1,) + input.shape[input.ndim + end_dim + 1 :] if input.size else (0, 35)
+        (*input.shape[:start_dim], -1, *input.shape[input.ndim + end_dim + 1 :]) if input.size else (0, 35)
     ),
     lambda input, start_dim, end_dim: input.flatten(start_dim, end_dim),
-    tuple(
-        Case(_label(shape, start, end), {"input": Array(shape), "start_dim": start, "end_dim": end})
-        for shape, start, end in [
-            ((2, 3, 5, 7), 1, -1),
-            ((2, 50, 4, 4), 1, -1),
-            ((2, 3, 5, 7), 0, -1),
-            ((2, 3, 5, 7), 2, -1),
-            ((2, 3, 5, 7), 0, -3),
-            ((3, 16, 1, 1), 1, -1),
-            ((0, 5, 7), 1, -1),
-            ((6,), 0, -1),
-        ]
-    )
-    + (Case("64x50x14x14", {"input": Array((64, 50, 14, 14)), "start_dim": 1, "end_dim": -1}, bench=True),),
+    (
+        *(
+            Case(_label(shape, start, end), {"input": Array(shape), "start_dim": start, "end_dim": end})
+            for shape, start, end in [
+                ((2, 3, 5, 7), 1, -1),
+                ((2, 50, 4, 4), 1, -1),
+                ((2, 3, 5, 7), 0, -1),
+                ((2, 3, 5, 7), 2, -1),
+                ((2, 3, 5, 7), 0, -3),
+                ((3, 16, 1, 1), 1, -1),
+                ((0, 5, 7), 1, -1),
+                ((6,), 0, -1),
+            ]
+        ),
+        Case("64x50x14x14", {"input": Array((64, 50, 14, 14)), "start_dim": 1, "end_dim": -1}, bench=True),
+    ),
     (
         ErrorCase(
             "order", {"input": Array((2, 3, 4)), "start_dim": 2, "end_dim": 0}, ValueError, ("flatten", "start_dim 2")
@@ -182,7 +184,7 @@ EXPAND = _op(
 REPEAT = _op(
     "repeat",
     fc.repeat,
-    lambda input, repeats: np.tile(input, repeats),
+    lambda input, repeats: np.tile(np.asarray(input), repeats),
     lambda input, repeats: input.repeat(repeats),
     _cases(
         "repeats",
@@ -198,7 +200,7 @@ REPEAT = _op(
 FLIP = _op(
     "flip",
     fc.flip,
-    lambda input, dims: np.flip(input, dims),
+    lambda input, dims: np.flip(np.asarray(input), dims),
     lambda input, dims: input.flip(dims),
     _cases("dims", ((2, 3, 5, 7), (3,)), ((2, 3, 5, 7), (0, 1, 2)), ((5,), (0,)), ((2, 0, 3), (1, 2)), ((4, 3), ())),
 )
@@ -206,20 +208,22 @@ FLIP = _op(
 CAT = _op(
     "cat",
     fc.cat,
-    lambda tensors, dim: np.concatenate(tensors, dim),
+    lambda tensors, dim: np.concatenate(tensors, axis=dim),
     lambda tensors, dim: __import__("torch").cat(tensors, dim),
-    tuple(
-        Case(_label(*shapes, dim), {"tensors": tuple(map(Array, shapes)), "dim": dim})
-        for shapes, dim in [
-            (((2, 3, 5, 7), (2, 8, 5, 7), (2, 1, 5, 7)), 1),
-            (((2, 3, 5, 7), (1, 3, 5, 7)), 0),
-            (((2, 3, 5, 7), (2, 3, 4, 7)), -2),
-            (((2, 3), (2, 0), (2, 4)), 1),
-            (((3,), (2,)), 0),
-            (((2, 3, 4),), 2),
-        ]
-    )
-    + (Case("channels", {"tensors": (Array((16, 64, 56, 56)), Array((16, 32, 56, 56))), "dim": 1}, bench=True),),
+    (
+        *(
+            Case(_label(*shapes, dim), {"tensors": tuple(map(Array, shapes)), "dim": dim})
+            for shapes, dim in [
+                (((2, 3, 5, 7), (2, 8, 5, 7), (2, 1, 5, 7)), 1),
+                (((2, 3, 5, 7), (1, 3, 5, 7)), 0),
+                (((2, 3, 5, 7), (2, 3, 4, 7)), -2),
+                (((2, 3), (2, 0), (2, 4)), 1),
+                (((3,), (2,)), 0),
+                (((2, 3, 4),), 2),
+            ]
+        ),
+        Case("channels", {"tensors": (Array((16, 64, 56, 56)), Array((16, 32, 56, 56))), "dim": 1}, bench=True),
+    ),
     (
         ErrorCase(
             "sizes", {"tensors": (Array((2, 3)), Array((3, 4))), "dim": 1}, ValueError, ("cat", "(3, 4)", "(2, 3)")
@@ -240,7 +244,7 @@ CAT = _op(
 STACK = _op(
     "stack",
     fc.stack,
-    lambda tensors, dim: np.stack(tensors, dim),
+    lambda tensors, dim: np.stack(tensors, axis=dim),
     lambda tensors, dim: __import__("torch").stack(tensors, dim),
     tuple(
         Case(_label(shape, count, dim), {"tensors": (Array(shape),) * count, "dim": dim})
@@ -386,7 +390,7 @@ ONE_HOT = Op(
         for shape, classes in [((7,), 7), ((4, 5), 9), ((2, 3, 4), 3), ((), 4), ((0,), 3)]
     ),
     reference=lambda input, num_classes: np.eye(num_classes, dtype=np.int64)[input],
-    torch=lambda input, num_classes: __import__("torch").nn.functional.one_hot(input, num_classes),
+    torch=lambda input, num_classes: __import__("torch").nn.functional.one_hot(input, num_classes=num_classes),
     errors=(
         ErrorCase(
             "range",

@@ -59,7 +59,18 @@ static void copy_range(const StridedCopy& plan, T* destination, const T* source,
     left -= run;
     if (left == 0) return;
     column = 0;
-    for (int d = inner - 1; d >= 0; --d) {
+    // The other rows of this line of the second innermost dimension, without the odometer: rows may be tiny (3 pixels).
+    const int line = inner - 1;
+    const int64_t rows = min_of(plan.size[line] - 1 - index[line], left / n);
+    for (int64_t r = 1; r <= rows; ++r)
+      copy_run(destination + r * plan.destination_stride[line], inner_destination,
+               source + r * plan.source_stride[line], inner_source, n);
+    destination += rows * plan.destination_stride[line];
+    source += rows * plan.source_stride[line];
+    index[line] += rows;
+    left -= rows * n;
+    if (left == 0) return;
+    for (int d = line; d >= 0; --d) {
       destination += plan.destination_stride[d];
       source += plan.source_stride[d];
       if (++index[d] < plan.size[d]) break;

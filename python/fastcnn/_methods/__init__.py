@@ -1,6 +1,6 @@
 """The methods and operators of `Tensor`, by theme: one-line forwards to the functions in `fastcnn.ops`.
 
-`Tensor` inherits these classes. The functions need `Tensor` themselves, so their modules are bound after the package has
+`Tensor` inherits these classes. The functions need `Tensor` themselves, so their modules are bound once the package has
 been imported: a method call then costs one global look-up.
 """
 

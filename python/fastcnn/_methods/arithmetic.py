@@ -23,8 +23,8 @@ def _in_place(tensor: Any, op: str, other: Any, **options: Any) -> Tensor:
     result = getattr(elementwise_ops, op[:-1])(tensor, other, **options)
     if result.shape != tensor.shape or result.dtype != tensor.dtype:
         raise ValueError(
-            f"{op}: the result has shape {result.shape} and dtype {result.dtype}, which does not fit in place into shape "
-            f"{tensor.shape} and dtype {tensor.dtype}"
+            f"{op}: the result has shape {result.shape} and dtype {result.dtype}, which does not fit in place into "
+            f"shape {tensor.shape} and dtype {tensor.dtype}"
         )
     tensor._data, tensor._node, tensor._index = result._data, result._node, result._index
     tensor.requires_grad = True

@@ -158,7 +158,8 @@ class ConversionMethods:
             raise RuntimeError("deepcopy: only leaf tensors can be copied deeply; use .detach().clone()")
         from ..tensor import Tensor
 
-        twin = type(self).__new__(type(self))
+        kind: Any = type(self)
+        twin = kind.__new__(kind)
         Tensor.__init__(twin, self.detach().clone()._data, self.requires_grad)
         if self._grad is not None:
             twin._grad = self._grad.clone()
@@ -166,7 +167,7 @@ class ConversionMethods:
         return twin
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
-        """Pickles through NumPy (values and requires_grad, no history); prefer `fastcnn.save`, which is safe to load."""
+        """Pickles through NumPy: values and requires_grad, no history. `fastcnn.save` files are safe to load."""
         if self._node is not None:
             raise RuntimeError("pickle: only leaf tensors can be pickled; use .detach()")
         is_bfloat16 = self._data.dtype == _C.bfloat16

@@ -20,7 +20,8 @@ class _Gather(Function):
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
         (index,) = ctx.saved_tensors
-        return _C.gather_backward(grad_output, *ctx.conf, index), None, None
+        shape, layout, dim = ctx.conf
+        return _C.gather_backward(grad_output, shape, layout, dim, index), None, None
 
 
 class IndexSelect(Function):
@@ -28,14 +29,17 @@ class IndexSelect(Function):
 
     @staticmethod
     def forward(ctx: Context, input: _C.Tensor, dim: int, index: _C.Tensor, wrap: bool) -> _C.Tensor:
+        """The rows."""
         ctx.save_for_backward(index)
         ctx.conf = (input.shape, input.layout, dim)
         return _C.index_select(input, dim, index, wrap)
 
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
+        """Rows added into zeros."""
         (index,) = ctx.saved_tensors
-        return _C.index_select_backward(grad_output, *ctx.conf, index), None, None, None
+        shape, layout, dim = ctx.conf
+        return _C.index_select_backward(grad_output, shape, layout, dim, index), None, None, None
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:

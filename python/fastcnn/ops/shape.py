@@ -94,11 +94,13 @@ class Slice(Function):
     def forward(
         ctx: Context, input: _C.Tensor, start: list[int], step: list[int], size: list[int], keep: list[int]
     ) -> _C.Tensor:
+        """The window."""
         ctx.conf = (input.shape, input.layout, start, step, size, keep)
         return _C.slice(input, start, step, size, keep)
 
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
+        """Zeros with the gradient in the window."""
         return _C.slice_backward(grad_output, *ctx.conf), None, None, None, None
 
 
