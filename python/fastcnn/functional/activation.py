@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _C
-from ..autograd import Context, Function, check_inplace
+from ..autograd import Function, check_inplace
 from ..ops import elementwise as _elementwise
 from ..ops.elementwise_autograd import unary_function
 from ..tensor import Tensor
@@ -18,12 +18,12 @@ tanh = _elementwise.tanh
 
 class _PReLU(Function):
     @staticmethod
-    def forward(ctx: Context, input: _C.Tensor, weight: _C.Tensor) -> _C.Tensor:
+    def forward(ctx: Any, input: _C.Tensor, weight: _C.Tensor) -> _C.Tensor:
         ctx.save_for_backward(input, weight)
         return _C.prelu(input, weight)
 
     @staticmethod
-    def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad_output: _C.Tensor) -> tuple[Any, ...]:
         grads: tuple[Any, ...] = _C.prelu_backward(grad_output, *ctx.saved_tensors)
         return grads
 

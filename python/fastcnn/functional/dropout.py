@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _C
-from ..autograd import Context, Function
+from ..autograd import Function
 from ..ops.elementwise import mul
 from ..random import default_state
 from ..tensor import Tensor
@@ -13,14 +13,14 @@ from ..tensor import Tensor
 
 class _Dropout(Function):
     @staticmethod
-    def forward(ctx: Context, input: _C.Tensor, p: float) -> _C.Tensor:
+    def forward(ctx: Any, input: _C.Tensor, p: float) -> _C.Tensor:
         output, mask = _C.dropout(input, p, default_state())
         ctx.save_for_backward(mask)
         ctx.conf = (p, input.layout)
         return output
 
     @staticmethod
-    def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad_output: _C.Tensor) -> tuple[Any, ...]:
         return _C.dropout_backward(grad_output, *ctx.saved_tensors, *ctx.conf), None
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _C
-from ..autograd import Context, Function
+from ..autograd import Function
 
 _Raw = _C.Tensor
 _Gradients = tuple[Any, ...]
@@ -28,13 +28,13 @@ class Add(Function):
     """input + alpha * other."""
 
     @staticmethod
-    def forward(ctx: Context, input: Any, other: Any, alpha: float) -> _Raw:
+    def forward(ctx: Any, input: Any, other: Any, alpha: float) -> _Raw:
         ctx.kinds = _kinds(input, other)
         ctx.alpha = alpha
         return _C.add(input, other, alpha)
 
     @staticmethod
-    def backward(ctx: Context, grad_output: _Raw) -> _Gradients:
+    def backward(ctx: Any, grad_output: _Raw) -> _Gradients:
         left, right = ctx.needs_input_grad[:2]
         grad_input = reduce_gradient(grad_output, *ctx.kinds[0]) if left else None
         grad_other = None
@@ -49,12 +49,12 @@ class Sub(Function):
     """input - other."""
 
     @staticmethod
-    def forward(ctx: Context, input: Any, other: Any) -> _Raw:
+    def forward(ctx: Any, input: Any, other: Any) -> _Raw:
         ctx.kinds = _kinds(input, other)
         return _C.sub(input, other)
 
     @staticmethod
-    def backward(ctx: Context, grad_output: _Raw) -> _Gradients:
+    def backward(ctx: Any, grad_output: _Raw) -> _Gradients:
         left, right = ctx.needs_input_grad
         return (
             reduce_gradient(grad_output, *ctx.kinds[0]) if left else None,
@@ -80,7 +80,7 @@ class OnOperands(Function):
         return super().apply(*args, cls)
 
     @staticmethod
-    def forward(ctx: Context, input: Any, other: Any, cls: Any) -> _Raw:
+    def forward(ctx: Any, input: Any, other: Any, cls: Any) -> _Raw:
         ctx.kinds = _kinds(input, other)
         ctx.numbers = [None if isinstance(v, _C.Tensor) else v for v in (input, other)]
         ctx.save_for_backward(*[v if isinstance(v, _C.Tensor) else None for v in (input, other)])
@@ -88,7 +88,7 @@ class OnOperands(Function):
         return result
 
     @staticmethod
-    def backward(ctx: Context, grad_output: _Raw) -> _Gradients:
+    def backward(ctx: Any, grad_output: _Raw) -> _Gradients:
         a, b = [n if t is None else t for t, n in zip(ctx.saved_tensors, ctx.numbers, strict=True)]
         left, right = ctx.needs_input_grad[:2]
         function: Any = ctx.function
@@ -179,13 +179,13 @@ class Where(Function):
     """condition ? input : other."""
 
     @staticmethod
-    def forward(ctx: Context, condition: _Raw, input: Any, other: Any) -> _Raw:
+    def forward(ctx: Any, condition: _Raw, input: Any, other: Any) -> _Raw:
         ctx.kinds = _kinds(input, other)
         ctx.save_for_backward(condition)
         return _C.where(condition, input, other)
 
     @staticmethod
-    def backward(ctx: Context, grad_output: _Raw) -> _Gradients:
+    def backward(ctx: Any, grad_output: _Raw) -> _Gradients:
         (condition,) = ctx.saved_tensors
         _, left, right = ctx.needs_input_grad
         return (
@@ -200,13 +200,13 @@ def unary_function(name: str) -> type[Function]:
     kernel, backward_kernel = getattr(_C, name), getattr(_C, f"{name}_backward")
     saves_output = name in _C.unary_saves_output
 
-    def forward(ctx: Context, input: _Raw, a: float, b: float) -> _Raw:
+    def forward(ctx: Any, input: _Raw, a: float, b: float) -> _Raw:
         output: _Raw = kernel(input, a, b)
         ctx.save_for_backward(output if saves_output else input)
         ctx.constants = (a, b)
         return output
 
-    def backward(ctx: Context, grad_output: _Raw) -> _Gradients:
+    def backward(ctx: Any, grad_output: _Raw) -> _Gradients:
         return backward_kernel(ctx.saved_tensors[0], grad_output, *ctx.constants), None, None
 
     return type(name, (Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
