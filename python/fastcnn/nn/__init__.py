@@ -15,13 +15,24 @@ from .activation import (
 from .batchnorm import (
     BatchNorm1d,
     BatchNorm2d,
-from .batchnorm import BatchNorm1d, BatchNorm2d
+)
 from .container import (
     ModuleDict,
     ModuleList,
     Sequential,
 )
-from .flatten import Flatten, Unflatten
+from .dropout import (
+    Dropout,
+    Dropout2d,
+)
+from .flatten import (
+    Flatten,
+    Unflatten,
+)
+from .linear import (
+    Identity,
+    Linear,
+)
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -32,27 +43,15 @@ from .loss import (
     NLLLoss,
     SmoothL1Loss,
 )
-from .linear import Identity, Linear
-from .module import Module
+from .module import (
+    Module,
+)
 from .padding import (
     CircularPad2d,
     ConstantPad2d,
     ReflectionPad2d,
     ReplicationPad2d,
     ZeroPad2d,
-)
-from .parameter import Parameter
-from .container import (
-    ModuleDict,
-    ModuleList,
-    Sequential,
-)
-from .dropout import (
-    Dropout,
-    Dropout2d,
-)
-from .module import (
-    Module,
 )
 from .parameter import (
     Parameter,
@@ -63,7 +62,10 @@ from .pooling import (
     AvgPool2d,
     MaxPool2d,
 )
-from .softmax import LogSoftmax, Softmax
+from .softmax import (
+    LogSoftmax,
+    Softmax,
+)
 
 __all__ = [
     "GELU",
@@ -74,39 +76,36 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
-    "Flatten",
-    "Dropout",
-    "Dropout2d",
-    "LeakyReLU",
-    "Identity",
-    "Linear",
-    "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Dropout2d",
     "Flatten",
     "HuberLoss",
+    "Identity",
     "L1Loss",
+    "LeakyReLU",
+    "Linear",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
-    "PReLU",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "ReLU",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
-    "SmoothL1Loss",
-    "Softmax",
-    "Unflatten",
-    "ZeroPad2d",
-    "ReLU",
-    "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
     "Tanh",
+    "Unflatten",
+    "ZeroPad2d",
     "init",
 ]
