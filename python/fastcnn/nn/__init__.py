@@ -1,27 +1,24 @@
 """Layers, losses and containers with the names, arguments and state_dict keys of `torch.nn`."""
 
-from . import (
-    init,
-)
+from . import init
 from .activation import (
     GELU,
     LeakyReLU,
     PReLU,
     ReLU,
-    Sigmoid,
     SiLU,
+    Sigmoid,
     Tanh,
 )
-from .batchnorm import (
-    BatchNorm1d,
-    BatchNorm2d,
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .container import (
     ModuleDict,
     ModuleList,
     Sequential,
 )
+from .dropout import Dropout, Dropout2d
 from .flatten import Flatten, Unflatten
+from .linear import Identity, Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -32,7 +29,6 @@ from .loss import (
     NLLLoss,
     SmoothL1Loss,
 )
-from .linear import Identity, Linear
 from .module import Module
 from .padding import (
     CircularPad2d,
@@ -42,21 +38,6 @@ from .padding import (
     ZeroPad2d,
 )
 from .parameter import Parameter
-from .container import (
-    ModuleDict,
-    ModuleList,
-    Sequential,
-)
-from .dropout import (
-    Dropout,
-    Dropout2d,
-)
-from .module import (
-    Module,
-)
-from .parameter import (
-    Parameter,
-)
 from .pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -66,7 +47,6 @@ from .pooling import (
 from .softmax import LogSoftmax, Softmax
 
 __all__ = [
-    "GELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
@@ -74,39 +54,37 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
-    "Flatten",
-    "Dropout",
-    "Dropout2d",
-    "LeakyReLU",
-    "Identity",
-    "Linear",
-    "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Dropout2d",
     "Flatten",
+    "GELU",
     "HuberLoss",
+    "Identity",
     "L1Loss",
+    "LeakyReLU",
+    "Linear",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
-    "PReLU",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "ReLU",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
-    "SmoothL1Loss",
-    "Softmax",
-    "Unflatten",
-    "ZeroPad2d",
-    "ReLU",
-    "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
     "Tanh",
+    "Unflatten",
+    "ZeroPad2d",
     "init",
 ]
