@@ -126,6 +126,11 @@ def _logsumexp(input: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
     return result if keepdims else result.reshape(np.sum(input, axis=axis).shape)
 
 
+def _mean(input: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
+    total = np.sum(input, axis=axis, keepdims=keepdims)
+    return total / np.asarray(input.size / max(total.size, 1))
+
+
 def _norm(input: np.ndarray, p: float, dim: Any, keepdim: bool) -> np.ndarray:
     size = np.abs(input)
     if p == INF:
@@ -247,7 +252,7 @@ OPS = (
         "sum", reduction.sum, np.sum, cases=_cases(bench=True) + EMPTY + _special(NAN, INF), errors=WRONG_DIM
     ),
     _reduction(
-        "mean", reduction.mean, np.mean, cases=_cases(bench=True) + EMPTY[1:2] + _special(INF), errors=WRONG_DIM + NOT_FLOAT
+        "mean", reduction.mean, _mean, cases=_cases(bench=True) + EMPTY[1:2] + _special(INF), errors=WRONG_DIM + NOT_FLOAT
     ),
     _reduction("var", reduction.var, _var(False), cases=_scatter_cases(), errors=WRONG_DIM + NOT_FLOAT),
     _reduction("std", reduction.std, _var(True), cases=_scatter_cases(), errors=WRONG_DIM + NOT_FLOAT),
@@ -269,7 +274,7 @@ OPS = (
     _extreme("min", reduction.min, False),
     _position("argmax", reduction.argmax),
     _position("argmin", reduction.argmin),
-    _reduction("prod", reduction.prod, np.prod, cases=_cases("uniform", _PROD) + EMPTY, torch=_torch_prod),
+    _reduction("prod", reduction.prod, np.prod, cases=_cases("uniform", _PROD) + EMPTY[:3], torch=_torch_prod),
     _reduction(
         "logsumexp",
         reduction.logsumexp,
