@@ -65,12 +65,12 @@ struct WeightGradient {
   Correlation conv;       // forward geometry; bands of pixels
   int64_t splits;         // the bands are dealt to this many partial sums
   int64_t slices, slice;  // and the channels of a group to `slices` chunks of `slice` channels
-  int64_t lanes;          // C_out / groups rounded up to whole vectors
+  int64_t lanes;          // C_out / groups rounded up to whole grains
 };
 
-// The register block of the active ISA: floats of a vector and of a full panel of packed weights, rows (pixels).
+// Packed weights of the active ISA come in panels of `panel` lanes, the last one a multiple of `grain`.
 struct Conv2dTile {
-  int64_t vector, panel, rows;
+  int64_t grain, panel;
 };
 
 // conv2d_plan.cpp

@@ -17,92 +17,63 @@ struct BlockArguments {
   float* y;                 // at the panel's first channel
   const int64_t* x_offset;  // of the block's pixels
   const int64_t* y_offset;
-  int64_t lanes;  // of the last vector that exist, 1 .. kWidth
+  int64_t lanes;            // that exist of the last (half) vector
   bool relu;
 };
 
-template <int MR, int NV>
-void correlate_block(const BlockArguments& args, const Steps& steps) {
-  Block<MR, NV> block;
+template <int MR, int NV, int NH>
+struct CorrelateBlock {
+  static void run(const BlockArguments& args, const Steps& steps) {
+    Block<MR, NV, NH> block;
+    Block<MR, NV, NH>::clear(block);
+    if (args.bias) {
 #pragma GCC unroll 4
-  for (int j = 0; j < NV; ++j) {
-    Vec bias = simd::zero();
-    if (args.bias) bias = simd::load_n(args.bias + j * kWidth, j == NV - 1 ? args.lanes : kWidth);
+      for (int j = 0; j < NV; ++j) {
+        const Vec bias = simd::load_n(args.bias + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) block.acc[i][j] = bias;
-  }
-  Block<MR, NV>::template accumulate<false>(block, args.x, args.x_offset, args.weights, NV * kWidth, steps, kWidth);
-  if (args.relu) {
+        for (int i = 0; i < MR; ++i) block.acc[i][j] = bias;
+      }
+      if (NH) {
+        const HalfVec bias = load_half(args.bias + NV * kWidth, args.lanes);
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i)
+        for (int i = 0; i < MR; ++i) block.half[i] = bias;
+      }
+    }
+    Block<MR, NV, NH>::template accumulate<false>(block, args.x, args.x_offset, args.weights, NV * kWidth + NH * kGrain,
+                                                  steps, kWidth);
+    if (args.relu) {
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) block.acc[i][j] = simd::max(simd::zero(), block.acc[i][j]);
-  }
+        for (int j = 0; j < NV; ++j) block.acc[i][j] = simd::max(simd::zero(), block.acc[i][j]);
+        if (NH) block.half[i] = max(lower_half(simd::zero()), block.half[i]);
+      }
+    }
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-    float* y = args.y + args.y_offset[i];
+    for (int i = 0; i < MR; ++i) {
+      float* y = args.y + args.y_offset[i];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV - 1; ++j) simd::store(y + j * kWidth, block.acc[i][j]);
-    if (args.lanes == kWidth) {
-      simd::store(y + (NV - 1) * kWidth, block.acc[i][NV - 1]);
-    } else {
-      simd::store_n(y + (NV - 1) * kWidth, block.acc[i][NV - 1], args.lanes);
+      for (int j = 0; j < NV + NH - 1; ++j) simd::store(y + j * kWidth, block.acc[i][j]);
+      if (NH) {
+        store_half(y + NV * kWidth, block.half[i], args.lanes);
+      } else if (args.lanes == kWidth) {
+        simd::store(y + (NV - 1) * kWidth, block.acc[i][NV - 1]);
+      } else {
+        simd::store_n(y + (NV - 1) * kWidth, block.acc[i][NV - 1], args.lanes);
+      }
     }
   }
-}
-
-using BlockKernel = void (*)(const BlockArguments&, const Steps&);
-
-template <int NV>
-BlockKernel block_kernel(int64_t rows) {
-  static const BlockKernel table[] = {
-      nullptr,
-      correlate_block<1, NV>,
-      correlate_block<2, NV>,
-      correlate_block<3, NV>,
-#if defined(__AVX2__)
-      correlate_block<4, NV>,
-      correlate_block<5, NV>,
-      correlate_block<6, NV>,
-#endif
-#if defined(__AVX512F__)
-      correlate_block<7, NV>,
-      correlate_block<8, NV>,
-      correlate_block<9, NV>,
-      correlate_block<10, NV>,
-      correlate_block<11, NV>,
-      correlate_block<12, NV>,
-      correlate_block<13, NV>,
-      correlate_block<14, NV>,
-#endif
-  };
-  return table[rows];
-}
-
-BlockKernel block_kernel(int64_t rows, int64_t vectors) {
-  switch (vectors) {
-    case 1:
-      return block_kernel<1>(rows);
-    case 2:
-      return block_kernel<2>(rows);
-#if !defined(__AVX2__)
-    case 3:
-      return block_kernel<3>(rows);
-#endif
-    default:
-      return block_kernel<kVectors>(rows);
-  }
-}
+};
 
 }  // namespace
 
-Conv2dTile conv2d_tile() { return {kWidth, kPanel, kRows}; }
+Conv2dTile conv2d_tile() { return {kGrain, kPanel}; }
 
-// packed[g][panel][t_h][t_w][c][lanes of the panel]; a panel has kPanel lanes, the last one as many whole vectors as it
+// packed[g][panel][t_h][t_w][c][lanes of the panel]; a panel has kPanel lanes, the last one as many whole grains as it
 // needs, missing channels zero.
 void conv2d_pack(const Correlation& conv, const WeightView& view, const float* weight, float* packed) {
   const int64_t panels = (conv.O + kPanel - 1) / kPanel;
-  const int64_t lanes = (conv.O + kWidth - 1) / kWidth * kWidth;
+  const int64_t lanes = (conv.O + kGrain - 1) / kGrain * kGrain;
   const int64_t steps = conv.taps_h * conv.taps_w * conv.C;
   parallel_for(conv.groups * panels, [&](int64_t chunk) {
     const int64_t g = chunk / panels, o = chunk % panels * kPanel;
@@ -139,7 +110,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
   }
   const int64_t bands = bands_of(conv);
   const int64_t panels = (conv.O + kPanel - 1) / kPanel;
-  const int64_t lanes = (conv.O + kWidth - 1) / kWidth * kWidth;
+  const int64_t lanes = (conv.O + kGrain - 1) / kGrain * kGrain;
   const int64_t floats_per_lane = conv.taps_h * conv.taps_w * conv.C;
   const int64_t max_pixels = conv.images * conv.rows * conv.W_out;
 
@@ -172,19 +143,19 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       const int64_t panel_end = panels * (slice + 1) / conv.slices;
       for (int64_t panel = panels * slice / conv.slices; panel < panel_end; ++panel) {
         const int64_t o = panel * kPanel;
-        const int64_t vectors = min_of(kPanel, lanes - o) / kWidth;
+        const int64_t width = min_of(kPanel, lanes - o);
         BlockArguments args;
         args.x = source;
         args.weights = packed + (g * lanes + o) * floats_per_lane;
         args.bias = bias ? bias + g * conv.O + o : nullptr;
         args.y = y + g * conv.O + o;
-        args.lanes = min_of(kWidth, conv.O - o - (vectors - 1) * kWidth);
+        args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
         args.relu = relu;
         for (int64_t block = 0; block < blocks; ++block) {
           const int64_t begin = pixels * block / blocks, end = pixels * (block + 1) / blocks;
           args.x_offset = x_offset + begin;
           args.y_offset = y_offset + begin;
-          block_kernel(end - begin, vectors)(args, steps);
+          kernel_of<CorrelateBlock>(end - begin, width)(args, steps);
         }
       }
     }

@@ -148,7 +148,7 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
   WeightGradient plan{};
   plan.conv = forward_correlation(s);
   Correlation& conv = plan.conv;
-  plan.lanes = round_up(conv.O, tile.vector);
+  plan.lanes = round_up(conv.O, tile.grain);
   plan.slices = conv.C <= 96 ? 1 : ceil_div(conv.C, 64);
   plan.slice = ceil_div(conv.C, plan.slices);
   plan.slices = ceil_div(conv.C, plan.slice);
@@ -163,7 +163,7 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
 }
 
 int64_t packed_floats(const Correlation& conv, const Conv2dTile& tile) {
-  return checked_mul(conv.groups * conv.taps_h * conv.taps_w * conv.C, round_up(conv.O, tile.vector));
+  return checked_mul(conv.groups * conv.taps_h * conv.taps_w * conv.C, round_up(conv.O, tile.grain));
 }
 
 int64_t scratch_floats(const Correlation& conv) {

@@ -21,15 +21,12 @@ struct BlockArguments {
   bool first;               // partial is written, not added to
 };
 
-template <int MR, int NV, bool kTail>
-void gradient_block(const BlockArguments& args, const Steps& steps) {
-  Block<MR, NV> block;
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) block.acc[i][j] = simd::zero();
-  Block<MR, NV>::template accumulate<kTail>(block, args.input, args.x_offset, args.grad_output, args.pixel, steps,
-                                            args.lanes);
+template <int MR, int NV, int NH, bool kTail>
+FASTCNN_INLINE void gradient_block(const BlockArguments& args, const Steps& steps) {
+  Block<MR, NV, NH> block;
+  Block<MR, NV, NH>::clear(block);
+  Block<MR, NV, NH>::template accumulate<kTail>(block, args.input, args.x_offset, args.grad_output, args.pixel, steps,
+                                                args.lanes);
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
     float* to = args.partial + args.row[i];
@@ -39,52 +36,25 @@ void gradient_block(const BlockArguments& args, const Steps& steps) {
       if (!args.first) sum = simd::load(to + j * kWidth) + sum;
       simd::store(to + j * kWidth, sum);
     }
+    if (NH) {
+      HalfVec sum = block.half[i];
+      if (!args.first) sum = load_half(to + NV * kWidth) + sum;
+      store_half(to + NV * kWidth, sum, kGrain);
+    }
   }
 }
 
-using BlockKernel = void (*)(const BlockArguments&, const Steps&);
-
-template <int NV, bool kTail>
-BlockKernel block_kernel(int64_t rows) {
-  static const BlockKernel table[] = {
-      nullptr,
-      gradient_block<1, NV, kTail>,
-      gradient_block<2, NV, kTail>,
-      gradient_block<3, NV, kTail>,
-#if defined(__AVX2__)
-      gradient_block<4, NV, kTail>,
-      gradient_block<5, NV, kTail>,
-      gradient_block<6, NV, kTail>,
-#endif
-#if defined(__AVX512F__)
-      gradient_block<7, NV, kTail>,
-      gradient_block<8, NV, kTail>,
-      gradient_block<9, NV, kTail>,
-      gradient_block<10, NV, kTail>,
-      gradient_block<11, NV, kTail>,
-      gradient_block<12, NV, kTail>,
-      gradient_block<13, NV, kTail>,
-      gradient_block<14, NV, kTail>,
-#endif
-  };
-  return table[rows];
-}
-
-template <bool kTail>
-BlockKernel block_kernel(int64_t rows, int64_t vectors) {
-  switch (vectors) {
-    case 1:
-      return block_kernel<1, kTail>(rows);
-    case 2:
-      return block_kernel<2, kTail>(rows);
-#if !defined(__AVX2__)
-    case 3:
-      return block_kernel<3, kTail>(rows);
-#endif
-    default:
-      return block_kernel<kVectors, kTail>(rows);
+template <int MR, int NV, int NH>
+struct GradientBlock {
+  static void run(const BlockArguments& args, const Steps& steps) {
+    gradient_block<MR, NV, NH, false>(args, steps);
   }
-}
+};
+
+template <int MR, int NV, int NH>
+struct GradientTailBlock {
+  static void run(const BlockArguments& args, const Steps& steps) { gradient_block<MR, NV, NH, true>(args, steps); }
+};
 
 // to[lane] (+)= sum of `pixels` rows of grad_output, `pixel` floats apart.
 void sum_rows(const float* grad_output, int64_t pixel, int64_t pixels, int64_t channels, float* to, bool first) {
@@ -98,8 +68,8 @@ void sum_rows(const float* grad_output, int64_t pixel, int64_t pixels, int64_t c
       for (int i = 0; i < 4; ++i) sums[i] = sums[i] + simd::load_n(from + (p + i) * pixel, lanes);
     for (; p < pixels; ++p) sums[0] = sums[0] + simd::load_n(from + p * pixel, lanes);
     Vec sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    if (!first) sum = simd::load(to + o) + sum;
-    simd::store(to + o, sum);
+    if (!first) sum = simd::load_n(to + o, lanes) + sum;
+    simd::store_n(to + o, sum, lanes);
   }
 }
 
@@ -147,20 +117,21 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
       if (group_bias) sum_rows(gradient, C_out, images * height * conv.W_out, conv.O, group_bias, first);
       Steps steps{{images, height, conv.W_out}, {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
       for (int64_t o = 0; o < plan.lanes; o += kPanel) {
-        const int64_t vectors = min_of(kPanel, plan.lanes - o) / kWidth;
+        const int64_t width = min_of(kPanel, plan.lanes - o);
         BlockArguments args;
         args.input = source;
         args.grad_output = gradient + o;
         args.pixel = C_out;
         args.partial = group_partial + o;
-        args.lanes = min_of(kWidth, conv.O - o - (vectors - 1) * kWidth);
+        args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
+        const bool whole = conv.O - o >= width;
         args.first = first;
         for (int64_t block = 0; block < blocks; ++block) {
           const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
           args.x_offset = x_offset + begin;
           args.row = partial_row + begin;
-          const BlockKernel kernel = args.lanes == kWidth ? block_kernel<false>(end - begin, vectors)
-                                                          : block_kernel<true>(end - begin, vectors);
+          const auto kernel = whole ? kernel_of<GradientBlock>(end - begin, width)
+                                    : kernel_of<GradientTailBlock>(end - begin, width);
           kernel(args, steps);
         }
       }
