@@ -1,73 +1,13 @@
 """fastcnn: convolutional networks with hand-written CPU and CUDA kernels behind a thin, PyTorch-familiar API."""
 
 from . import _C as _C
-from . import _methods, cuda
+from . import _methods, cuda, nn, random
+from . import functional as functional
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backends import get_num_threads, get_precision, set_num_threads, set_precision
 from .gradcheck import grad_check_sparse, gradcheck
 from .ops.conversion import (
     from_dlpack,
-)
-from .ops.indexing import (
-    masked_select,
-    nonzero,
-)
-from .ops.joining import (
-    cat,
-    chunk,
-    concat,
-    narrow,
-    select,
-    split,
-    stack,
-    unbind,
-)
-from .ops.linalg import (
-    bmm,
-    dot,
-    matmul,
-    mm,
-    mv,
-    outer,
-)
-from .ops.picking import (
-    gather,
-    index_select,
-)
-from .ops.shape import (
-    broadcast_to,
-    expand,
-    flatten,
-    flip,
-    movedim,
-    permute,
-    repeat,
-    reshape,
-    squeeze,
-    t,
-    tile,
-    transpose,
-    unflatten,
-    unsqueeze,
-)
-from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
-from . import cuda, nn, random
-from . import functional as functional
-from .autograd import (
-    enable_grad,
-    is_grad_enabled,
-    no_grad,
-    set_grad_enabled,
-)
-from .backends import (
-    get_num_threads,
-    get_precision,
-    set_num_threads,
-    set_precision,
-)
-from .gradcheck import (
-    grad_check_sparse,
-    gradcheck,
 )
 from .ops.creation import (
     arange,
@@ -135,6 +75,48 @@ from .ops.elementwise import (
     tanh,
     where,
 )
+from .ops.indexing import (
+    masked_select,
+    nonzero,
+)
+from .ops.joining import (
+    cat,
+    chunk,
+    concat,
+    narrow,
+    select,
+    split,
+    stack,
+    unbind,
+)
+from .ops.linalg import (
+    bmm,
+    dot,
+    matmul,
+    mm,
+    mv,
+    outer,
+)
+from .ops.picking import (
+    gather,
+    index_select,
+)
+from .ops.shape import (
+    broadcast_to,
+    expand,
+    flatten,
+    flip,
+    movedim,
+    permute,
+    repeat,
+    reshape,
+    squeeze,
+    t,
+    tile,
+    transpose,
+    unflatten,
+    unsqueeze,
+)
 from .random import (
     Generator,
     default_generator,
@@ -144,19 +126,7 @@ from .random import (
     seed,
     set_rng_state,
 )
-from .tensor import (
-    Tensor,
-    bfloat16,
-    bool_,
-    device,
-    dtype,
-    float32,
-    float64,
-    from_numpy,
-    int64,
-    tensor,
-    uint8,
-)
+from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
 
 _methods.bind()
 
@@ -164,12 +134,6 @@ __version__: str = _C.version
 
 __all__ = [
     "Generator",
-    "outer",
-    "mv",
-    "mm",
-    "matmul",
-    "dot",
-    "bmm",
     "Tensor",
     "__version__",
     "abs",
@@ -177,69 +141,50 @@ __all__ = [
     "arange",
     "bernoulli",
     "bfloat16",
+    "bmm",
     "bool_",
     "broadcast_to",
     "cat",
-    "chunk",
-    "concat",
     "ceil",
+    "chunk",
     "clamp",
+    "concat",
     "cos",
     "cuda",
     "default_generator",
     "device",
     "div",
+    "dot",
     "dtype",
     "empty",
     "empty_like",
     "enable_grad",
+    "eq",
+    "erf",
+    "exp",
     "expand",
+    "expm1",
+    "eye",
     "flatten",
     "flip",
     "float32",
     "float64",
-    "from_dlpack",
-    "from_numpy",
-    "gather",
-    "eq",
-    "erf",
-    "exp",
-    "expm1",
-    "eye",
-    "float32",
-    "float64",
     "floor",
     "floor_divide",
+    "from_dlpack",
     "from_numpy",
     "full",
     "full_like",
     "functional",
+    "gather",
     "ge",
     "get_num_threads",
     "get_precision",
     "get_rng_state",
     "grad_check_sparse",
     "gradcheck",
-    "index_select",
-    "int64",
-    "is_grad_enabled",
-    "masked_select",
-    "movedim",
-    "narrow",
-    "no_grad",
-    "nonzero",
-    "permute",
-    "repeat",
-    "reshape",
-    "select",
-    "set_grad_enabled",
-    "set_num_threads",
-    "set_precision",
-    "split",
-    "squeeze",
-    "stack",
-    "t",
     "gt",
+    "index_select",
     "initial_seed",
     "int64",
     "is_grad_enabled",
@@ -256,15 +201,24 @@ __all__ = [
     "logical_xor",
     "lt",
     "manual_seed",
+    "masked_select",
+    "matmul",
     "maximum",
     "minimum",
+    "mm",
+    "movedim",
     "mul",
+    "mv",
+    "narrow",
     "ne",
     "neg",
     "nn",
     "no_grad",
+    "nonzero",
     "ones",
     "ones_like",
+    "outer",
+    "permute",
     "pow",
     "rand",
     "rand_like",
@@ -276,9 +230,12 @@ __all__ = [
     "reciprocal",
     "relu",
     "remainder",
+    "repeat",
+    "reshape",
     "round",
     "rsqrt",
     "seed",
+    "select",
     "set_grad_enabled",
     "set_num_threads",
     "set_precision",
@@ -286,9 +243,13 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
+    "split",
     "sqrt",
     "square",
+    "squeeze",
+    "stack",
     "sub",
+    "t",
     "tanh",
     "tensor",
     "tile",

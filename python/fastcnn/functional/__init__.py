@@ -1,7 +1,6 @@
 """Functions behind the layers, with the names and arguments of `torch.nn.functional`."""
 
 from ..ops.picking import one_hot
-from .linear import linear
 from .activation import (
     gelu,
     leaky_relu,
@@ -11,17 +10,11 @@ from .activation import (
     silu,
     tanh,
 )
+from .conv import conv2d
 from .dropout import (
     dropout,
     dropout2d,
 )
-from .linear import (
-    linear,
-)
-from .normalization import (
-    batch_norm,
-)
-from .conv import conv2d
 from .linear import linear
 from .loss import (
     binary_cross_entropy,
@@ -33,7 +26,9 @@ from .loss import (
     nll_loss,
     smooth_l1_loss,
 )
-from .normalization import batch_norm
+from .normalization import (
+    batch_norm,
+)
 from .padding import pad
 from .pooling import (
     adaptive_avg_pool2d,
@@ -52,8 +47,12 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
+    "dropout",
+    "dropout2d",
+    "gelu",
     "huber_loss",
     "l1_loss",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "max_pool2d",
@@ -61,20 +60,11 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "pad",
-    "dropout",
-    "dropout2d",
-    "gelu",
-    "leaky_relu",
-    "linear",
-    "max_pool2d",
     "prelu",
     "relu",
     "sigmoid",
     "silu",
-    "tanh",
     "smooth_l1_loss",
     "softmax",
-    "one_hot",
-    "conv2d",
-    "pad",
+    "tanh",
 ]

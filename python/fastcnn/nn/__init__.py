@@ -12,16 +12,19 @@ from .activation import (
     SiLU,
     Tanh,
 )
-from .batchnorm import (
-    BatchNorm1d,
-    BatchNorm2d,
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .container import (
     ModuleDict,
     ModuleList,
     Sequential,
 )
+from .conv import Conv2d
+from .dropout import (
+    Dropout,
+    Dropout2d,
+)
 from .flatten import Flatten, Unflatten
+from .linear import Identity, Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -32,7 +35,6 @@ from .loss import (
     NLLLoss,
     SmoothL1Loss,
 )
-from .linear import Identity, Linear
 from .module import Module
 from .padding import (
     CircularPad2d,
@@ -42,21 +44,6 @@ from .padding import (
     ZeroPad2d,
 )
 from .parameter import Parameter
-from .container import (
-    ModuleDict,
-    ModuleList,
-    Sequential,
-)
-from .dropout import (
-    Dropout,
-    Dropout2d,
-)
-from .module import (
-    Module,
-)
-from .parameter import (
-    Parameter,
-)
 from .pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -74,39 +61,37 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
-    "Flatten",
-    "Dropout",
-    "Dropout2d",
-    "LeakyReLU",
-    "Identity",
-    "Linear",
-    "MaxPool2d",
     "CircularPad2d",
     "ConstantPad2d",
+    "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Dropout2d",
     "Flatten",
     "HuberLoss",
+    "Identity",
     "L1Loss",
+    "LeakyReLU",
+    "Linear",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
-    "PReLU",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "ReLU",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Sequential",
-    "SmoothL1Loss",
-    "Softmax",
-    "Unflatten",
-    "ZeroPad2d",
-    "ReLU",
-    "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
     "Tanh",
+    "Unflatten",
+    "ZeroPad2d",
     "init",
 ]
