@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import fastcnn as fc
-from fastcnn import _C
-from tests import walk
+from fastcnn import _C, random
 
 ISAS = ("scalar", "avx2", "avx512")
 SUPPORTED_ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]
@@ -37,7 +36,7 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def fixed_state() -> Iterator[None]:
     """Every test starts from the same random state and leaves threads and gradient mode as they were."""
-    walk.manual_seed(0)
+    random.manual_seed(0)
     threads = _C.num_threads()
     yield
     _C.fail_nth_allocation(0)

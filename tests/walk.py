@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import fastcnn as fc
-from fastcnn import _C, autograd
+from fastcnn import _C, autograd, random
 from tests.cases import Array, Case, ErrorCase, Op, all_ops, tolerance
 
 SMALL_NUMEL = 200_000  # benchmark cases with larger arguments are not run as tests
@@ -21,9 +21,6 @@ PROBES = 12  # elements per argument whose gradient is checked one by one
 STEP = 1e-6  # of the central differences
 
 Arrays = dict[str, Any]  # arguments of a case: NumPy arrays where the table says Array
-
-
-manual_seed: Callable[[int], Any] = getattr(fc, "manual_seed", lambda seed: None)
 
 
 def is_small(op: Op, case: Case) -> bool:
@@ -99,7 +96,7 @@ def call(op: Op, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
     """Runs the op from a fixed state of the random generator and checks that no argument was written to."""
     tensors = [leaf for leaf in leaves(arguments) if isinstance(leaf, fc.Tensor)]
     before = [values(t).tobytes() for t in tensors]
-    manual_seed(7)
+    random.manual_seed(7)
     outputs = as_outputs(op.run(**arguments))
     for tensor, old in zip(tensors, before, strict=True):
         assert values(tensor).tobytes() == old, f"{op.name}: wrote to its argument of shape {tensor.shape}"
