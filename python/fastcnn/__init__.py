@@ -1,5 +1,8 @@
 """fastcnn: convolutional networks with hand-written CPU and CUDA kernels behind a thin, PyTorch-familiar API."""
 
+from importlib import import_module
+from typing import Any
+
 from . import _C as _C
 from . import _methods, cuda
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -50,6 +53,7 @@ from .ops.shape import (
     unflatten,
     unsqueeze,
 )
+from .serialization import load, save
 from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
 from . import cuda, nn, random
 from . import functional as functional
@@ -162,6 +166,15 @@ _methods.bind()
 
 __version__: str = _C.version
 
+_LAZY = ("data", "models", "train")  # imported at first use: `import fastcnn` stays light
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'fastcnn' has no attribute {name!r}")
+
+
 __all__ = [
     "Generator",
     "outer",
@@ -223,6 +236,7 @@ __all__ = [
     "index_select",
     "int64",
     "is_grad_enabled",
+    "load",
     "masked_select",
     "movedim",
     "narrow",
@@ -232,6 +246,7 @@ __all__ = [
     "repeat",
     "reshape",
     "select",
+    "save",
     "set_grad_enabled",
     "set_num_threads",
     "set_precision",
