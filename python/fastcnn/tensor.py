@@ -17,7 +17,7 @@ device = _C.device
 float32, float64, bfloat16 = _C.float32, _C.float64, _C.bfloat16
 int64, uint8, bool_ = _C.int64, _C.uint8, _C.bool_
 
-_NUMPY_TO_DTYPE = {
+_NUMPY_TO_DTYPE: dict[np.dtype[Any], _C.dtype] = {
     np.dtype(np.float32): float32,
     np.dtype(np.float64): float64,
     np.dtype(np.int64): int64,

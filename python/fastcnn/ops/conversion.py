@@ -14,12 +14,13 @@ CPU_KIND = 1  # kDLCPU of the DLPack specification
 class _Cast(Function):
     @staticmethod
     def forward(ctx: Context, input: _C.Tensor, dtype: _C.dtype) -> _C.Tensor:
-        ctx.dtype = input.dtype
-        return _C.cast(input, dtype)
+        ctx.conf = input.dtype
+        output: _C.Tensor = _C.cast(input, dtype)
+        return output
 
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
-        return _C.cast(grad_output, ctx.dtype), None
+        return _C.cast(grad_output, ctx.conf), None
 
 
 class _Clone(Function):

@@ -16,6 +16,7 @@ import numpy as np
 from .. import _C
 from ..autograd import Context, Function, check_inplace, is_grad_enabled
 from ..tensor import Tensor, tensor
+from .conversion import cast
 from .picking import IndexSelect
 from .shape import Slice, expand
 
@@ -207,9 +208,8 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 
 
 def _as_value(destination: Tensor, value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
-        value = tensor(value, device=destination.device)
-    return value if value.dtype == destination.dtype else value.to(destination.dtype)
+    source = value if isinstance(value, Tensor) else tensor(value, device=destination.device)
+    return cast(source, destination.dtype)
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:
