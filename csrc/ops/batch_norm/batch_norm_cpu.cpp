@@ -242,7 +242,7 @@ template <class MakePass>
 FASTCNN_INLINE void for_tiles(const BatchNormShape& shape, const MakePass& make_pass) {
   const int64_t grain = 65536 / (shape.C + 1) + 1;
   // Where a row has several blocks of channels, a tile is so small that memory is read nearly in order.
-  const int64_t tile = shape.C <= kBlock * N ? grain : 4 + 1024 / shape.C;
+  const int64_t tile = shape.C <= kBlock * N ? grain : 1 + 256 / shape.C;
   parallel_ranges(shape.rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r += tile)
       for_channel_blocks(0, shape.C, make_pass(r, end - r < tile ? end : r + tile));
