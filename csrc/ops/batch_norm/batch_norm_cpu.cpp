@@ -10,7 +10,6 @@ using simd::Vec;
 constexpr int64_t N = Vec::N;
 // Vectors of channels handled together: their coefficients stay in registers while the rows go by.
 constexpr int kBlock = simd::kVectorRegisters >= 32 ? 4 : 2;
-constexpr int64_t kRowGrain = 64;  // rows of a tile of the elementwise passes; a tile's block of channels stays in L1
 
 // A block of up to kBlock vectors of channels. Fewer than N channels in all are masked; otherwise the last vector is
 // moved back to end at the last channel and overlaps its neighbour, which computes the same values twice.
@@ -215,14 +214,25 @@ struct BackwardPass {
   }
 };
 
-// make_pass(chunk of rows, begin, end) over all chunks of a reduction.
+// Brings rows [begin, end) x channels [first, last) into the cache, in the order of memory: a pass over them block of
+// channels by block of channels would defeat the hardware's prefetching.
+static void prefetch_chunk(const float* p, int64_t C, int64_t begin, int64_t end, int64_t first, int64_t last) {
+  if (last - first <= kBlock * N) return;
+  for (int64_t r = begin; r < end; ++r)
+    for (int64_t c = first; c < last; c += 16) simd::prefetch(p + r * C + c);
+}
+
+// make_pass(chunk of rows, begin, end) over all chunks of a reduction that reads `input` and, if not null, `other`.
 template <class MakePass>
-FASTCNN_INLINE void for_chunks(const BatchNormShape& shape, const BatchNormChunks& chunks, const MakePass& make_pass) {
+FASTCNN_INLINE void for_chunks(const BatchNormShape& shape, const BatchNormChunks& chunks, const float* input,
+                               const float* other, const MakePass& make_pass) {
   parallel_for(chunks.row_chunks * chunks.channel_chunks, [&](int64_t i) {
     const int64_t chunk = i / chunks.channel_chunks, first = i % chunks.channel_chunks * chunks.channel_grain;
     const int64_t begin = chunk * chunks.row_grain;
     const int64_t end = shape.rows - begin < chunks.row_grain ? shape.rows : begin + chunks.row_grain;
     const int64_t last = shape.C - first < chunks.channel_grain ? shape.C : first + chunks.channel_grain;
+    prefetch_chunk(input, shape.C, begin, end, first, last);
+    if (other) prefetch_chunk(other, shape.C, begin, end, first, last);
     for_channel_blocks(first, last, make_pass(chunk, begin, end));
   });
 }
@@ -231,9 +241,11 @@ FASTCNN_INLINE void for_chunks(const BatchNormShape& shape, const BatchNormChunk
 template <class MakePass>
 FASTCNN_INLINE void for_tiles(const BatchNormShape& shape, const MakePass& make_pass) {
   const int64_t grain = 65536 / (shape.C + 1) + 1;
+  // Where a row has several blocks of channels, a tile is so small that memory is read nearly in order.
+  const int64_t tile = shape.C <= kBlock * N ? grain : 1 + 256 / shape.C;
   parallel_ranges(shape.rows, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; r += kRowGrain)
-      for_channel_blocks(0, shape.C, make_pass(r, end - r < kRowGrain ? end : r + kRowGrain));
+    for (int64_t r = begin; r < end; r += tile)
+      for_channel_blocks(0, shape.C, make_pass(r, end - r < tile ? end : r + tile));
   });
 }
 
@@ -241,7 +253,7 @@ FASTCNN_INLINE void for_tiles(const BatchNormShape& shape, const MakePass& make_
 
 void batch_norm_statistics(const float* input, double* partial, BatchNormShape shape, BatchNormChunks chunks) {
   const int64_t C = shape.C;
-  for_chunks(shape, chunks, [&](int64_t chunk, int64_t begin, int64_t end) {
+  for_chunks(shape, chunks, input, nullptr, [&](int64_t chunk, int64_t begin, int64_t end) {
     return StatisticsPass{input, partial + chunk * 2 * C, C, begin, end};
   });
 }
@@ -271,7 +283,7 @@ void batch_norm_reduce(const float* grad_output, const float* input, const float
                        double* partial, BatchNormShape shape, BatchNormChunks chunks) {
   const int64_t C = shape.C;
   const auto run = [&](auto pass) {
-    for_chunks(shape, chunks, [&](int64_t chunk, int64_t begin, int64_t end) {
+    for_chunks(shape, chunks, input, grad_output, [&](int64_t chunk, int64_t begin, int64_t end) {
       auto part = pass;
       part.partial = partial + chunk * 2 * C;
       part.begin = begin;
