@@ -11,6 +11,10 @@ from fastcnn.ops import linalg
 from . import Array, Case, ErrorCase, Op
 
 
+def _reference(input: Any, other: Any) -> Any:
+    return np.matmul(input, other)
+
+
 def _torch(input: Any, other: Any) -> Any:
     import torch
 
@@ -87,7 +91,7 @@ OPS = (
         name="matmul",
         run=linalg.matmul,
         cases=CASES,
-        reference=np.matmul,
+        reference=_reference,
         torch=_torch,
         differentiable=("input", "other"),
         errors=ERRORS,
