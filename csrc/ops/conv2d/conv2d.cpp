@@ -76,7 +76,48 @@ void forward_float(const Conv2dShape& s, const float* input, const float* weight
   correlate(forward_correlation(shape), forward_weights(shape), input, weight, bias, relu, output);
 }
 
+// Weights of backward_blocks: spread[i, t, o, r, c] = weight[o, i, j, c] where pixel `column` + r meets output column
+// first + t under tap j.
+Tensor spread_weights(const Conv2dShape& s, const BackwardBlocks& blocks, int64_t column, int64_t width,
+                      const float* weight) {
+  const int64_t taps = blocks.conv.taps_w;
+  const Tensor spread = float_workspace(s.kH * taps * s.C_out * width * s.C_in);
+  float* to = floats(spread);
+  for (int64_t i = 0; i < s.kH; ++i)
+    for (int64_t t = 0; t < taps; ++t)
+      for (int64_t o = 0; o < s.C_out; ++o)
+        for (int64_t r = 0; r < width; ++r) {
+          const int64_t j = column + r + s.pad_left - (blocks.first + t) * s.sW;
+          for (int64_t c = 0; c < s.C_in; ++c)
+            *to++ = j >= 0 && j < s.kW ? weight[((o * s.kH + i) * s.kW + j) * s.C_in + c] : 0.0f;
+        }
+  return spread;
+}
+
+void backward_input_blocks(const Conv2dShape& s, int64_t width, const float* grad_output, const float* weight,
+                           float* grad_input) {
+  const BackwardClasses classes = backward_classes(s);
+  if (classes.h < s.sH) std::fill_n(grad_input, s.N * s.H * s.W * s.C_in, 0.0f);
+  for (int64_t column = 0; column < s.W;) {
+    const int64_t count = (s.W - column) / width;  // whole blocks, then one of what is left
+    const int64_t used = count > 0 ? width : s.W - column;
+    const BackwardBlocks any = backward_blocks(s, 0, column, used, 1);
+    const Tensor spread = spread_weights(s, any, column, used, weight);
+    for (int64_t h = 0; h < classes.h; ++h) {
+      const BackwardBlocks blocks = backward_blocks(s, h, column, used, std::max<int64_t>(count, 1));
+      if (blocks.conv.H_out == 0) continue;
+      correlate(blocks.conv, blocks.view, grad_output, floats(spread), nullptr, false, grad_input);
+    }
+    column += used * std::max<int64_t>(count, 1);
+  }
+}
+
 void backward_input_float(const Conv2dShape& s, const float* grad_output, const float* weight, float* grad_input) {
+  const int64_t width = backward_block_width(s, FASTCNN_CPU(conv2d_tile)());
+  if (width > 1) {
+    backward_input_blocks(s, width, grad_output, weight, grad_input);
+    return;
+  }
   const bool repeat = s.depthwise() && s.C_out != s.C_in;
   const Conv2dShape shape = s.depthwise() ? one_filter_per_channel(s) : s;
   const int64_t pixels = s.N * s.H * s.W;

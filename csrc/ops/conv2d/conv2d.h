@@ -86,6 +86,16 @@ struct BackwardClasses {
 BackwardClasses backward_classes(const Conv2dShape& shape);
 Correlation backward_correlation(const Conv2dShape& shape, int64_t tap_h, int64_t tap_w);
 WeightView backward_weights(const Conv2dShape& shape, int64_t tap_h, int64_t tap_w);
+// With few input channels most lanes would idle: blocks of `width` neighbouring pixels become the output channels of a
+// correlation with stride width / sW, whose weights (kH, taps, C_out, width, C_in) hold zeros where a tap does not reach.
+struct BackwardBlocks {
+  Correlation conv;
+  WeightView view;
+  int64_t first;  // output column under tap 0 of the first block
+};
+int64_t backward_block_width(const Conv2dShape& shape, const Conv2dTile& tile);  // 1: not worth it
+BackwardBlocks backward_blocks(const Conv2dShape& shape, int64_t tap_h, int64_t column, int64_t width, int64_t count);
+
 void plan_bands(Correlation* conv, const Conv2dTile& tile);  // fills in the blocking
 WeightGradient plan_weight_gradient(const Conv2dShape& shape, const Conv2dTile& tile);
 int64_t packed_floats(const Correlation& conv, const Conv2dTile& tile);

@@ -10,8 +10,10 @@ namespace fastcnn {
 
 namespace {
 
-constexpr int64_t kBandFloats = 64 * 1024;  // copy of one band's input: a quarter of a 1 MB L2 cache
+constexpr int64_t kBandFloats = 64 * 1024;        // copy of one band's input: a quarter of a 1 MB L2 cache
+constexpr int64_t kLargeBandFloats = 160 * 1024;  // where the weights do not fit and stream past once per band
 constexpr int64_t kBandPixels = 512;
+constexpr int64_t kSplitPixels = 768;       // least pixels behind a partial sum of the weight gradient
 constexpr int64_t kChunkFlops = 4'000'000;  // about 40 us of one core: less is not worth waking a thread for
 constexpr int64_t kChunks = 32;
 
@@ -41,25 +43,23 @@ BackwardAxis backward_axis(int64_t size, int64_t kernel, int64_t stride, int64_t
   return axis;
 }
 
-// Band of `images` whole images or `rows` rows: as large as the cache allows, small enough that `wanted` bands exist.
-void choose_band(Correlation* conv, int64_t floats_per_row, int64_t copied_pixel_row, int64_t wanted) {
+// Band of `images` whole images or `rows` rows: as large as `budget` allows (in floats of the copy plus
+// `floats_per_pixel`), small enough that `wanted` bands exist.
+void choose_band(Correlation* conv, int64_t floats_per_pixel, int64_t budget, int64_t wanted) {
   const int64_t extent = (conv->taps_h - 1) * conv->dilation_h + 1;
   const auto cost = [&](int64_t rows) {
-    return ((rows - 1) * conv->stride_h + extent) * copied_pixel_row + rows * floats_per_row;
+    return ((rows - 1) * conv->stride_h + extent) * conv->row + rows * conv->W_out * floats_per_pixel;
   };
   int64_t rows = conv->H_out;
-  while (rows > 1 && (cost(rows) > kBandFloats || rows * conv->W_out > kBandPixels)) rows = (rows + 1) / 2;
-  // More bands than the cache needs, while a band keeps four register blocks or so.
+  while (rows > 1 && (cost(rows) > budget || rows * conv->W_out > kBandPixels)) rows = (rows + 1) / 2;
+  // More bands than the cache needs, while a band keeps eight register blocks.
   while (rows > 1 && conv->N * ceil_div(conv->H_out, rows) < wanted && rows * conv->W_out > 112) rows = (rows + 1) / 2;
   rows = ceil_div(conv->H_out, ceil_div(conv->H_out, rows));
   conv->rows = rows;
   conv->images = 1;
   if (rows < conv->H_out) return;
-  const int64_t per_image = conv->H_out * conv->W_out;
-  int64_t images =
-      std::min(kBandPixels / std::max<int64_t>(per_image, 1), kBandFloats / std::max<int64_t>(cost(rows), 1));
-  images = std::min(images, conv->N / std::max<int64_t>(wanted, 1));
-  conv->images = std::clamp<int64_t>(images, 1, std::max<int64_t>(conv->N, 1));
+  const int64_t images = std::min({kBandPixels / (rows * conv->W_out), budget / cost(rows), conv->N / wanted});
+  conv->images = std::max<int64_t>(images, 1);
 }
 
 // Where the input is read: in place if no tap leaves the image and consecutive pixels do not fall on the same cache
@@ -134,10 +134,43 @@ WeightView backward_weights(const Conv2dShape& s, int64_t tap_h, int64_t tap_w) 
   return {last_h * tap_row + last_w * C, s.O_group() * filter, -h.step * tap_row, -w.step * C, filter, 1};
 }
 
+int64_t backward_block_width(const Conv2dShape& s, const Conv2dTile& tile) {
+  if (s.groups > 1 || s.dW > 1) return 1;
+  int64_t best = 1;
+  double least = double(s.kW) / double(s.sW) * double(ceil_div(s.C_in, tile.grain));
+  for (int64_t width = s.sW; width <= s.W && width * s.C_in <= tile.panel; width += s.sW) {
+    const int64_t taps = (width + s.kW - 2) / s.sW + 1;
+    const double cost = double(taps * ceil_div(width * s.C_in, tile.grain)) / double(width);
+    if (cost < 0.9 * least) best = width, least = cost;
+  }
+  return best;
+}
+
+BackwardBlocks backward_blocks(const Conv2dShape& s, int64_t tap_h, int64_t column, int64_t width, int64_t count) {
+  BackwardBlocks blocks{};
+  Correlation& conv = blocks.conv;
+  conv = backward_correlation(s, tap_h, 0);
+  const int64_t reach = column + s.pad_left - (s.kW - 1);
+  blocks.first = reach > 0 ? ceil_div(reach, s.sW) : -(-reach / s.sW);
+  conv.taps_w = (column + width - 1 + s.pad_left) / s.sW - blocks.first + 1;
+  conv.dilation_w = 1, conv.stride_w = width / s.sW, conv.origin_w = blocks.first;
+  conv.W_out = count, conv.O = width * s.C_in;
+  const BackwardAxis h = backward_axis(s.H, s.kH, s.sH, s.pad_top, s.dH, tap_h);
+  conv.y_offset = (h.position * s.W + column) * s.C_in;
+  conv.y_pixel = conv.O;
+  const int64_t tap_row = conv.taps_w * s.C_out * conv.O;
+  blocks.view = {(tap_h + h.step * (h.taps - 1)) * tap_row, 0, -h.step * tap_row, s.C_out * conv.O, conv.O, 1};
+  return blocks;
+}
+
 void plan_bands(Correlation* conv, const Conv2dTile& tile) {
   choose_source(conv, conv->C, conv->O >= 128);
   const int64_t wanted = wanted_chunks(*conv);
-  choose_band(conv, 0, conv->row, wanted);
+  if (packed_floats(*conv, tile) > kLargeBandFloats) {
+    choose_band(conv, 0, kLargeBandFloats, 1);
+  } else {
+    choose_band(conv, 0, kBandFloats, wanted);
+  }
   set_image_stride(conv);
   const int64_t bands = ceil_div(conv->N, conv->images) * ceil_div(conv->H_out, conv->rows);
   const int64_t panels = ceil_div(conv->O, tile.panel);
@@ -153,8 +186,9 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
   plan.slice = ceil_div(conv.C, plan.slices);
   plan.slices = ceil_div(conv.C, plan.slice);
   choose_source(&conv, plan.slice, conv.O >= 128);
-  const int64_t wanted = ceil_div(wanted_chunks(conv), plan.slices * conv.groups);
-  choose_band(&conv, conv.W_out * conv.groups * conv.O, conv.row, wanted);
+  const int64_t wanted = std::min(ceil_div(wanted_chunks(conv), plan.slices * conv.groups),
+                                  std::max<int64_t>(conv.N * conv.H_out * conv.W_out / kSplitPixels, 1));
+  choose_band(&conv, tile.panel, kBandFloats, wanted);
   set_image_stride(&conv);
   const int64_t bands = ceil_div(conv.N, conv.images) * ceil_div(conv.H_out, conv.rows);
   const int64_t partial = s.kH * s.kW * s.C_in * plan.lanes;
