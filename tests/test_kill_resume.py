@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -21,7 +22,7 @@ KILLS = 20
 def start(npz: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     """`fastcnn train --resume`, once it has begun."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "fastcnn", "train", "--data", str(npz), "--out", str(out), "--resume", "--epochs", "40",
+        [sys.executable, "-m", "fastcnn", "train", "--data", str(npz), "--out", str(out), "--resume", "--epochs", "12",
          "--batch-size", "4", "--checkpoint-every", "3", "--threads", "1", *more],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ,
     )  # fmt: skip
@@ -29,6 +30,18 @@ def start(npz: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     line = process.stderr.readline()
     assert "results go to" in line, line
     return process
+
+
+def wait_for_checkpoints(process: subprocess.Popen[str], path: Path, count: int) -> None:
+    """Returns when the process has replaced the file `count` times (or has ended)."""
+    before = None
+    seen = -1
+    while seen < count and process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            now = path.stat().st_ino
+            if now != before:
+                before, seen = now, seen + 1
+        time.sleep(0.0005)
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -44,14 +57,15 @@ def test_killed_runs_resume_bit_identically(tmp_path: Path) -> None:
     end(start(npz, tmp_path / "whole"))
     moments = random.Random(0)
     steps = set()
+    checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
     for _ in range(KILLS):
         process = start(npz, tmp_path / "killed")
-        time.sleep(moments.uniform(0.0, 0.12))
+        wait_for_checkpoints(process, checkpoint, moments.randrange(6))
+        time.sleep(moments.uniform(0.0, 0.01))
         process.kill()
         assert process.stderr is not None
         process.stderr.close()
         assert process.wait() == -signal.SIGKILL, "the training ended before it could be killed: make it longer"
-        checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
         if checkpoint.exists():
             from fastcnn.train import load_checkpoint
 
