@@ -1,7 +1,10 @@
 """fastcnn: convolutional networks with hand-written CPU and CUDA kernels behind a thin, PyTorch-familiar API."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import _C as _C
-from . import _methods, cuda, data, models, nn, optim, random, train
+from . import _methods, cuda, nn, optim, random
 from . import functional as functional
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backends import get_num_threads, get_precision, set_num_threads, set_precision
@@ -95,12 +98,26 @@ from .ops.shape import (
     unsqueeze,
 )
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
-from .serialization import load, save
 from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
+
+if TYPE_CHECKING:
+    from . import data, models, train
+    from .serialization import load, save
 
 _methods.bind()
 
 __version__: str = _C.version
+
+# Imported when first used: `import fastcnn` stays light.
+_LAZY = {"data": "data", "models": "models", "train": "train", "load": "serialization", "save": "serialization"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_LAZY[name]}")
+    return module if name == _LAZY[name] else getattr(module, name)
+
 
 __all__ = [
     "Generator",
