@@ -60,45 +60,63 @@ FASTCNN_INLINE Lanes lanes_odd(Lanes a, Lanes b) { return _mm_unpackhi_epi64(a, 
 
 constexpr int kPhiloxLanes = int(sizeof(Lanes) / 8);  // blocks per vector
 
-// One vector of counters that differ in their lower words only where no carry crosses 2^32; both words are given.
-struct PhiloxCounters {
-  Lanes low, high;
+// Round keys, the same for every block of a seed.
+struct PhiloxKeys {
+  Lanes key[10][2];
 };
 
-FASTCNN_INLINE PhiloxCounters philox_counters(uint64_t block) {
-  // Lane 2j takes block j and lane 2j + 1 block j + lanes/2: so the even and the odd 128-bit results are in order.
-  uint64_t counter[kPhiloxLanes], upper[kPhiloxLanes];
-  for (int j = 0; j < kPhiloxLanes; ++j) {
-    counter[j] = block + uint64_t(j / 2 + j % 2 * (kPhiloxLanes / 2));
-    upper[j] = counter[j] >> 32;
-  }
-  return {lanes_load(counter), lanes_load(upper)};
-}
-
-// words[4 i + k] = word k of block `first + i`, i in [0, kPhiloxLanes).
-FASTCNN_INLINE void philox_vector(uint64_t seed, PhiloxCounters counters, uint32_t* words) {
-  const Lanes m0 = lanes_set(0xD2511F53u), m1 = lanes_set(0xCD9E8D57u);
-  Lanes c0 = counters.low, c1 = counters.high, c2 = lanes_set(0), c3 = lanes_set(0);
+FASTCNN_INLINE PhiloxKeys philox_keys(uint64_t seed) {
+  PhiloxKeys keys;
   uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
   for (int round = 0; round < 10; ++round) {
-    const Lanes p0 = lanes_mul(m0, c0), p1 = lanes_mul(m1, c2);
-    c0 = lanes_xor(lanes_high(p1), c1, lanes_set(k0));
-    c1 = p1;
-    c2 = lanes_xor(lanes_high(p0), c3, lanes_set(k1));
-    c3 = p0;
+    keys.key[round][0] = lanes_set(k0);
+    keys.key[round][1] = lanes_set(k1);
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  const Lanes first = lanes_pair(c0, c1), second = lanes_pair(c2, c3);
-  lanes_store(words, lanes_even(first, second));
-  lanes_store(words + 2 * kPhiloxLanes, lanes_odd(first, second));
+  return keys;
 }
 
-// words[4 i + k] = word k of block `first + i` for i in [0, blocks); writes whole vectors, so `words` has room for
-// `blocks` rounded up to kPhiloxLanes.
+// Counters of kPhiloxLanes blocks. Lane 2j takes block j and lane 2j + 1 block j + lanes/2: so the even and the odd
+// 128-bit results are in order.
+FASTCNN_INLINE Lanes philox_counters(uint64_t block) {
+  uint64_t counter[kPhiloxLanes];
+  for (int j = 0; j < kPhiloxLanes; ++j) counter[j] = block + uint64_t(j / 2 + j % 2 * (kPhiloxLanes / 2));
+  return lanes_load(counter);
+}
+
+// words[4 i + k] = word k of block `first + i` for i in [0, blocks); writes two vectors of blocks at a time (their
+// chains of dependent multiplications overlap), so `words` has room for `blocks` rounded up to 2 kPhiloxLanes.
 [[maybe_unused]] void philox_words(uint64_t seed, uint64_t first, int64_t blocks, uint32_t* words) {
-  for (int64_t i = 0; i < blocks; i += kPhiloxLanes) {
-    philox_vector(seed, philox_counters(first + uint64_t(i)), words + 4 * i);
+  constexpr int kVectors = 2;
+  const PhiloxKeys keys = philox_keys(seed);
+  const Lanes m0 = lanes_set(0xD2511F53u), m1 = lanes_set(0xCD9E8D57u), step = lanes_set(kPhiloxLanes);
+  Lanes counter = philox_counters(first);
+  for (int64_t i = 0; i < blocks; i += kVectors * kPhiloxLanes) {
+    Lanes c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      c0[v] = counter;
+      c1[v] = lanes_high(counter);
+      c2[v] = c3[v] = lanes_set(0);
+      counter = lanes_add(counter, step);
+    }
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const Lanes p0 = lanes_mul(m0, c0[v]), p1 = lanes_mul(m1, c2[v]);
+        c0[v] = lanes_xor(lanes_high(p1), c1[v], keys.key[round][0]);
+        c1[v] = p1;
+        c2[v] = lanes_xor(lanes_high(p0), c3[v], keys.key[round][1]);
+        c3[v] = p0;
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      const Lanes low = lanes_pair(c0[v], c1[v]), high = lanes_pair(c2[v], c3[v]);
+      uint32_t* const out = words + 4 * (i + v * kPhiloxLanes);
+      lanes_store(out, lanes_even(low, high));
+      lanes_store(out + 2 * kPhiloxLanes, lanes_odd(low, high));
+    }
   }
 }
 

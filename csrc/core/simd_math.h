@@ -81,11 +81,14 @@ FASTCNN_INLINE Vec expm1_reduced(Vec r) {
   return fma(p * r, r, r);
 }
 
+// e^r 2^n, the last step of exp.
+FASTCNN_INLINE Vec exp_reduced(Vec r, Vec n) { return scale_by_power_of_two(set1(1.0f) + expm1_reduced(r), n); }
+
 // e^x: 0 below -104 (denormals in between are kept), infinity above 88.73.
 FASTCNN_INLINE Vec exp(Vec x) {
   Vec r;
   const Vec n = reduce_by_log2(max(set1(-104.0f), min(set1(89.0f), x)), &r);
-  return scale_by_power_of_two(set1(1.0f) + expm1_reduced(r), n);
+  return exp_reduced(r, n);
 }
 
 // Natural logarithm: -infinity at 0, NaN below.
@@ -128,7 +131,7 @@ FASTCNN_INLINE Vec tanh(Vec x) {
 FASTCNN_INLINE Vec sigmoid(Vec x) {
   Vec r;
   const Vec n = reduce_by_log2(max(set1(-104.0f), zero() - abs(x)), &r);
-  const Vec e = scale_by_power_of_two(set1(1.0f) + expm1_reduced(r), n);
+  const Vec e = exp_reduced(r, n);
   return select(x < zero(), e, set1(1.0f)) / (set1(1.0f) + e);
 }
 
@@ -149,18 +152,20 @@ FASTCNN_INLINE Vec half_erfcx(Vec z) {
   return p * t;
 }
 
-// e^(-x^2 scale), x^2 carried in two parts: rounding it to one float would cost x^2 / 2 ulp.
+// e^(-x^2 scale) for x^2 scale <= 106, x^2 carried in two parts: rounding it to one float would cost x^2 / 2 ulp.
 FASTCNN_INLINE Vec exp_minus_square(Vec x, float scale) {
-  const Vec square = min(set1(210.0f), x * x);
-  const Vec low = select(square < set1(210.0f), square_error(x, square), zero());
-  return exp(square * set1(-scale)) * fma(low, set1(-scale), set1(1.0f));
+  const Vec square = x * x;
+  Vec r;
+  const Vec n = reduce_by_log2(square * set1(-scale), &r);
+  return exp_reduced(fma(square_error(x, square), set1(-scale), r), n);
 }
 
 // Standard normal distribution function; *density receives e^(-x^2/2) (divide by sqrt(2 pi)). Relative accuracy holds
 // in the lower tail, so x * normal_cdf(x) is an accurate GELU.
 FASTCNN_INLINE Vec normal_cdf(Vec x, Vec* density) {
-  *density = exp_minus_square(x, 0.5f);
-  const Vec tail = *density * half_erfcx(min(set1(14.5f), abs(x)) * set1(0.70710678f));
+  const Vec magnitude = min(set1(14.5f), abs(x));
+  *density = exp_minus_square(magnitude, 0.5f);
+  const Vec tail = *density * half_erfcx(magnitude * set1(0.70710678f));
   return select(x < zero(), tail, set1(1.0f) - tail);
 }
 

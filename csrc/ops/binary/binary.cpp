@@ -36,7 +36,7 @@ constexpr Entry kTable[] = {
 
 void run_kernel(const Entry& entry, double alpha, const Tensor& a, const Tensor& b, const Tensor& output) {
   const BinaryOp op = entry.op;
-  const BroadcastPlan plan = broadcast_plan(output.shape(), output.layout(), {a, b});
+  const BroadcastPlan plan = broadcast_plan(output.shape(), output.layout(), {&a, &b});
   current_stream(output.device()).run(entry.name, [=] {
     switch (a.dtype()) {
       case DType::float32:
@@ -84,7 +84,7 @@ Tensor binary(const Entry& entry, const Operand& left, const Operand& right, dou
   const Device device = left.tensor.defined() ? left.tensor.device() : right.tensor.device();
   check(!right.tensor.defined() || right.tensor.device() == device, entry.name, ": operands are on ", device, " and ",
         right.tensor.defined() ? right.tensor.device() : device, "; move one with .to()");
-  const DType promoted = result_type({left, right});
+  const DType promoted = result_type(left, right);
   const DType dtype = compute_type(entry, promoted);
   const Tensor a = materialize_operand(left, dtype, device), b = materialize_operand(right, dtype, device);
   const Shape shape = broadcast_shapes(entry.name, a.shape(), b.shape());
@@ -94,7 +94,7 @@ Tensor binary(const Entry& entry, const Operand& left, const Operand& right, dou
                                                                                 : dtype;
   if (!out) {
     const DType produced = returns_bool(entry.op) ? DType::boolean : dtype;
-    const Tensor output = empty(shape, produced, device, broadcast_layout(shape, {a, b}));
+    const Tensor output = empty(shape, produced, device, broadcast_layout(shape, {&a, &b}));
     run_kernel(entry, alpha, a, b, output);
     return cast(output, stored);
   }
@@ -131,9 +131,7 @@ void bind_binary(py::module_& m) {
           return binary(entry, input, other, 1.0, out);
         },
         py::arg("input"), py::arg("other"), py::arg("out") = py::none(), release_gil());
-  m.def(
-      "result_type", [](const Operand& a, const Operand& b) { return result_type({a, b}); }, py::arg("input"),
-      py::arg("other"));
+  m.def("result_type", &result_type, py::arg("input"), py::arg("other"));
   m.def("broadcast_shapes", [](const Shape& a, const Shape& b) { return broadcast_shapes("broadcast_shapes", a, b); });
 }
 

@@ -106,15 +106,15 @@ Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device,
   return tensor;
 }
 
-DType result_type(const std::vector<Operand>& operands) {
+DType result_type(const Operand& a, const Operand& b) {
   Priority dimensioned, single, number;
-  for (const Operand& operand : operands) {
-    if (!operand.tensor.defined()) {
-      number.add(operand.scalar.category);
-    } else if (operand.tensor.rank() == 0) {
-      single.add(operand.tensor.dtype());
+  for (const Operand* operand : {&a, &b}) {
+    if (!operand->tensor.defined()) {
+      number.add(operand->scalar.category);
+    } else if (operand->tensor.rank() == 0) {
+      single.add(operand->tensor.dtype());
     } else {
-      dimensioned.add(operand.tensor.dtype());
+      dimensioned.add(operand->tensor.dtype());
     }
   }
   return combine(dimensioned, combine(single, number)).dtype;
@@ -139,22 +139,22 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
   return shape;
 }
 
-Layout broadcast_layout(const Shape& shape, const std::vector<Tensor>& operands) {
+Layout broadcast_layout(const Shape& shape, std::initializer_list<const Tensor*> operands) {
   if (shape.rank() < 3) return Layout::row_major;
   bool found = false;
-  for (const Tensor& t : operands) {
-    if (t.rank() != shape.rank()) continue;
+  for (const Tensor* t : operands) {
+    if (t->rank() != shape.rank()) continue;
     found = true;
-    if (t.layout() == Layout::channels_last) return Layout::channels_last;
+    if (t->layout() == Layout::channels_last) return Layout::channels_last;
   }
   return found ? Layout::row_major : Layout::channels_last;
 }
 
-BroadcastPlan broadcast_plan(const Shape& shape, Layout layout, const std::vector<Tensor>& operands) {
+BroadcastPlan broadcast_plan(const Shape& shape, Layout layout, std::initializer_list<const Tensor*> operands) {
   const int rank = shape.rank(), count = int(operands.size());
   Shape strides[BroadcastPlan::kOperands];  // aligned with `shape`
   for (int k = 0; k < count; ++k) {
-    const Tensor& t = operands[size_t(k)];
+    const Tensor& t = *operands.begin()[k];
     const Shape own = t.strides();
     const int shift = rank - t.rank();
     strides[k] = shape;

@@ -1,6 +1,6 @@
 // Tensors and Python numbers as operands: result dtype, broadcast shape, layout and loop plan.
 #pragma once
-#include <vector>
+#include <initializer_list>
 
 #include "core/bind.h"
 #include "core/tensor.h"
@@ -25,15 +25,15 @@ Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device,
 void fill_(const Tensor& tensor, const Scalar& value);  // runs on the stream; does not bump the version
 
 // PyTorch's rule: tensors with dimensions decide; tensors without dimensions, then numbers, only raise the category.
-DType result_type(const std::vector<Operand>& operands);
+DType result_type(const Operand& a, const Operand& b);
 
 // The operand as a tensor of `dtype`.
 Tensor materialize_operand(const Operand& operand, DType dtype, Device device);
 
 // Shape of the result; ValueError naming both shapes where they do not fit.
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
-Layout broadcast_layout(const Shape& shape, const std::vector<Tensor>& operands);
-BroadcastPlan broadcast_plan(const Shape& shape, Layout layout, const std::vector<Tensor>& operands);
+Layout broadcast_layout(const Shape& shape, std::initializer_list<const Tensor*> operands);
+BroadcastPlan broadcast_plan(const Shape& shape, Layout layout, std::initializer_list<const Tensor*> operands);
 
 }  // namespace fastcnn
 

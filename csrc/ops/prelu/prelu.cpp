@@ -25,7 +25,7 @@ Tensor broadcastable_weight(const Tensor& input, const Tensor& weight) {
 Tensor prelu(const Tensor& input, const Tensor& weight) {
   const Tensor w = broadcastable_weight(input, weight);
   const Tensor output = empty_like(input);
-  const BroadcastPlan plan = broadcast_plan(input.shape(), input.layout(), {input, w});
+  const BroadcastPlan plan = broadcast_plan(input.shape(), input.layout(), {&input, &w});
   current_stream(input.device()).run("prelu", [=] {
     if (input.dtype() == DType::float64)
       return FASTCNN_CPU(prelu_forward_double)(plan, input.data<double>(), w.data<double>(), output.data<double>());
@@ -40,7 +40,7 @@ std::pair<Tensor, Tensor> prelu_gradients(const Tensor& grad_output, const Tenso
         ", but expected ", input.shape());
   const Tensor grad = to_layout(grad_output, input.layout());
   const Tensor grad_input = empty_like(input), terms = empty_like(input);
-  const BroadcastPlan plan = broadcast_plan(input.shape(), input.layout(), {input, w});
+  const BroadcastPlan plan = broadcast_plan(input.shape(), input.layout(), {&input, &w});
   current_stream(input.device()).run("prelu_backward", [=] {
     if (input.dtype() == DType::float64)
       return FASTCNN_CPU(prelu_backward_double)(plan, input.data<double>(), w.data<double>(), grad.data<double>(),

@@ -199,7 +199,8 @@ void unary_backward(UnaryOp op, UnaryParameters parameters, const float* saved, 
     case UnaryOp::expm1:
       return cheap([](Vec y, Vec g) { return g * (set1(1.0f) + y); });
     case UnaryOp::erf:
-      return costly([](Vec x, Vec g) { return g * (set1(1.12837917f) * exp_minus_square(x, 1.0f)); });
+      return costly(
+          [](Vec x, Vec g) { return g * (set1(1.12837917f) * exp_minus_square(min(set1(10.2f), abs(x)), 1.0f)); });
     case UnaryOp::abs:
       return cheap([](Vec x, Vec g) { return g * sign(x); });
     case UnaryOp::neg:

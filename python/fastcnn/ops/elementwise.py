@@ -19,8 +19,11 @@ Number = bool | int | float
 Operand = Tensor | Number
 
 
+_OPERANDS = (Tensor, bool, int, float)
+
+
 def _operand(op: str, name: str, value: Any) -> Any:
-    if isinstance(value, Tensor | bool | int | float):
+    if isinstance(value, _OPERANDS):
         return value
     if isinstance(value, np.generic):
         return value.item()
