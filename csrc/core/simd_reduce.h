@@ -28,13 +28,47 @@ FASTCNN_INLINE Vec min_or_nan(Vec a, Vec b) { return select(is_nan(b), b, min(b,
 FASTCNN_INLINE float max_or_nan(float a, float b) { return a > b || a != a ? a : b; }
 FASTCNN_INLINE float min_or_nan(float a, float b) { return a < b || a != a ? a : b; }
 
-// Largest lane, NaN if there is one.
-FASTCNN_INLINE float reduce_max(Vec a) {
-  float lane[Vec::N];
-  store(lane, a);
-  for (int width = Vec::N / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lane[i] = max_or_nan(lane[i], lane[i + width]);
-  return lane[0];
+// Lanes exchanged with their neighbours `width` lanes away; width is a power of two below Vec::N.
+template <int width>
+FASTCNN_INLINE Vec exchange(Vec a) {
+#if defined(__AVX512F__)
+  if constexpr (width == 8) return {_mm512_shuffle_f32x4(a.v, a.v, 0x4E)};
+  if constexpr (width == 4) return {_mm512_shuffle_f32x4(a.v, a.v, 0xB1)};
+  return {_mm512_permute_ps(a.v, width == 2 ? 0x4E : 0xB1)};
+#elif defined(__AVX2__)
+  if constexpr (width == 4) return {_mm256_permute2f128_ps(a.v, a.v, 1)};
+  return {_mm256_permute_ps(a.v, width == 2 ? 0x4E : 0xB1)};
+#else
+  return a;
+#endif
+}
+
+// The merge of all lanes, in every lane.
+template <class Merge>
+FASTCNN_INLINE Vec fold(Vec a, const Merge& merge) {
+  if constexpr (Vec::N > 8) a = merge(a, exchange<8>(a));
+  if constexpr (Vec::N > 4) a = merge(a, exchange<4>(a));
+  if constexpr (Vec::N > 1) a = merge(a, exchange<2>(a));
+  if constexpr (Vec::N > 1) a = merge(a, exchange<1>(a));
+  return a;
+}
+
+FASTCNN_INLINE float first(Vec a) {
+#if defined(__AVX512F__)
+  return _mm512_cvtss_f32(a.v);
+#elif defined(__AVX2__)
+  return _mm256_cvtss_f32(a.v);
+#else
+  return a.v;
+#endif
+}
+
+// Largest lane in every lane, NaN if there is one; sum of the lanes in every lane.
+FASTCNN_INLINE Vec fold_max(Vec a) {
+  return fold(a, [](Vec x, Vec y) { return max_or_nan(x, y); });
+}
+FASTCNN_INLINE Vec fold_add(Vec a) {
+  return fold(a, [](Vec x, Vec y) { return x + y; });
 }
 
 }  // namespace simd

@@ -75,16 +75,9 @@ struct MaxAbs : Max {
   static Vec accumulate(Vec acc, Vec x, Vec) { return max_or_nan(acc, abs(x)); }
 };
 
-// The lanes of a vector merged by halves.
 template <class Op>
-double fold(Vec v) {
-  float lane[N];
-  store(lane, v);
-  double wide[N];
-  for (int64_t i = 0; i < N; ++i) wide[i] = lane[i];
-  for (int64_t width = N / 2; width > 0; width /= 2)
-    for (int64_t i = 0; i < width; ++i) wide[i] = Op::merge(wide[i], wide[i + width]);
-  return wide[0];
+double fold_lanes(Vec v) {
+  return first(fold(v, [](Vec a, Vec b) { return Op::merge(a, b); }));
 }
 
 // One line of adjacent elements.
@@ -103,13 +96,13 @@ float reduce_line(const float* x, int64_t n, float param) {
       c = Op::accumulate(c, load(x + j + 2 * N), p);
       d = Op::accumulate(d, load(x + j + 3 * N), p);
     }
-    total = Op::merge(total, fold<Op>(Op::merge(Op::merge(a, b), Op::merge(c, d))));
+    total = Op::merge(total, fold_lanes<Op>(Op::merge(Op::merge(a, b), Op::merge(c, d))));
   }
   if (i == n) return float(total);
   Vec rest = identity;
   for (; n - i >= N; i += N) rest = Op::accumulate(rest, load(x + i), p);
   if (i < n) rest = select(lanes(n - i), Op::accumulate(rest, load_n(x + i, n - i), p), rest);
-  return float(Op::merge(total, fold<Op>(rest)));
+  return float(Op::merge(total, fold_lanes<Op>(rest)));
 }
 
 // `count` * N neighbouring lines, `row` elements apart from one element of a line to the next; the last vector holds
@@ -321,31 +314,6 @@ void reduce_forward(const ReducePlan& plan, Reduce kind, float scale, const floa
     case Reduce::count_equal:
       return reduce_with<CountEqual>(plan, x, param, y, partials, same);
   }
-}
-
-void reduce_index(const ReducePlan& plan, const float* x, const float* value, int64_t* index) {
-  const ReducePlan& p = plan;
-  const int64_t grain = kTaskElements / (p.length * p.columns + 1) + 1;
-  parallel_ranges(p.outer * p.tiles, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t o = i / p.tiles, first = i % p.tiles * p.columns;
-      const int64_t columns = p.inner - first < p.columns ? p.inner - first : p.columns;
-      const float* const source = x + o * p.length * p.inner + first;
-      const float* const wanted = value + o * p.inner + first;
-      int64_t* const found = index + o * p.inner + first;
-      if (p.inner == 1) {
-        int64_t r = 0;
-        while (r + 1 < p.length && !(source[r] == *wanted || source[r] != source[r])) ++r;
-        *found = r;
-        continue;
-      }
-      for (int64_t r = p.length; r-- > 0;)
-        for (int64_t c = 0; c < columns; ++c) {
-          const float v = source[r * p.inner + c];
-          found[c] = (v == wanted[c]) | (v != v) ? r : found[c];
-        }
-    }
-  });
 }
 
 }  // namespace FASTCNN_ISA

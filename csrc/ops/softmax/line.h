@@ -23,7 +23,7 @@ FASTCNN_INLINE float line_max(const float* x, int64_t n) {
   }
   for (; n - i >= N; i += N) a = max_or_nan(a, load(x + i));
   if (i < n) b = max_or_nan(b, load_or(x + i, n - i, kMinusInfinity));
-  return reduce_max(max_or_nan(a, b));
+  return first(fold_max(max_or_nan(a, b)));
 }
 
 // Sum of e^(x - shift) in 2 * Vec::N partial sums; y receives the terms unless it is null.
@@ -46,7 +46,7 @@ FASTCNN_INLINE float line_exp_sum(const float* x, int64_t n, float shift, float*
     a = a + p;
     if (y) store_n(y + i, p, rest);
   }
-  return reduce_add(a + b);
+  return first(fold_add(a + b));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // float32 softmax. With inner == 1 a line lies along the vector lanes: maximum, exponentials with their sum, scaling,
-// all in the L1 cache. Otherwise lanes are neighbouring lines and a task walks a strip of them.
-// Sums are kept in float32: at most `length` terms in [0, 1], in 2 * Vec::N (or per-line) partial sums.
+// in registers if the line is short, else in the L1 cache. Otherwise lanes are neighbouring lines and a task walks a
+// strip of them. Sums are kept in float32: at most `length` terms in [0, 1], in 2 * Vec::N (or per-line) partial sums.
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "core/simd_math.h"
@@ -45,15 +45,41 @@ void line_map(const float* x, int64_t n, float* y, const Change& change) {
   if (i < n) store_n(y + i, change(load_n(x + i, n - i)), n - i);
 }
 
-void softmax_line(const float* x, int64_t n, float* y) {
-  const Vec scale = set1(1.0f / line_exp_sum(x, n, line_max(x, n), y));
-  line_map(y, n, y, [&](Vec p) { return p * scale; });
+// A line of at most `count` vectors, held in registers.
+template <int count>
+void short_line(const float* x, int64_t n, bool is_log, float* y) {
+  Vec v[count], p[count];
+  const int64_t last = n - (count - 1) * N;
+  for (int i = 0; i + 1 < count; ++i) v[i] = load(x + i * N);
+  v[count - 1] = load_or(x + (count - 1) * N, last, kMinusInfinity);
+  Vec m = v[0];
+  for (int i = 1; i < count; ++i) m = max_or_nan(m, v[i]);
+  m = fold_max(m);
+  for (int i = 0; i < count; ++i) p[i] = exp(v[i] - m);
+  p[count - 1] = select(lanes(last), p[count - 1], zero());
+  Vec sum = p[0];
+  for (int i = 1; i < count; ++i) sum = sum + p[i];
+  sum = fold_add(sum);
+  const Vec scale = is_log ? log(sum) : set1(1.0f) / sum;
+  for (int i = 0; i < count; ++i)
+    store_n(y + i * N, is_log ? v[i] - m - scale : p[i] * scale, i + 1 < count ? N : last);
 }
 
-void log_softmax_line(const float* x, int64_t n, float* y) {
+void long_line(const float* x, int64_t n, bool is_log, float* y) {
   const float shift = line_max(x, n);
-  const Vec m = set1(shift), log_sum = log(set1(line_exp_sum(x, n, shift, nullptr)));
-  line_map(x, n, y, [&](Vec v) { return v - m - log_sum; });
+  const float sum = line_exp_sum(x, n, shift, is_log ? nullptr : y);
+  const Vec m = set1(shift), scale = is_log ? log(set1(sum)) : set1(1.0f / sum);
+  if (is_log)
+    line_map(x, n, y, [&](Vec v) { return v - m - scale; });
+  else
+    line_map(y, n, y, [&](Vec p) { return p * scale; });
+}
+
+void softmax_line(const float* x, int64_t n, bool is_log, float* y) {
+  if (n <= N) return short_line<1>(x, n, is_log, y);
+  if (n <= 2 * N) return short_line<2>(x, n, is_log, y);
+  if (n <= 3 * N) return short_line<3>(x, n, is_log, y);
+  long_line(x, n, is_log, y);
 }
 
 // grad = y (g - sum g y), or g - e^y sum g.
@@ -64,7 +90,7 @@ void backward_line(const float* y, const float* g, int64_t n, bool is_log, float
     const Vec v = load_n(g + i, rest);
     a = is_log ? a + v : fma(v, load_n(y + i, rest), a);
   }
-  const Vec sum = set1(reduce_add(a));
+  const Vec sum = fold_add(a);
   for (int64_t i = 0; i < n; i += N) {
     const int64_t rest = n - i < N ? n - i : N;
     const Vec v = load_n(g + i, rest), p = load_n(y + i, rest);
@@ -77,12 +103,7 @@ void backward_line(const float* y, const float* g, int64_t n, bool is_log, float
 void softmax_forward(const SoftmaxShape& shape, bool is_log, const float* x, float* y) {
   const SoftmaxShape& s = shape;
   if (s.inner == 1) {
-    for_each_line(s, [&](int64_t at) {
-      if (is_log)
-        log_softmax_line(x + at, s.length, y + at);
-      else
-        softmax_line(x + at, s.length, y + at);
-    });
+    for_each_line(s, [&](int64_t at) { softmax_line(x + at, s.length, is_log, y + at); });
     return;
   }
   for_each_strip(s, [&](int64_t at, int64_t n) {
