@@ -312,6 +312,17 @@ def test_replaced_data_is_adopted_with_its_state() -> None:
     assert p.detach().numpy().tolist() == [1.0 - 1.25, 2.0 - 2.25]
 
 
+def test_a_gradient_elsewhere_in_memory_is_brought_back() -> None:
+    p = Parameter(fc.tensor([1.0, 2.0]))
+    optimizer = optim.SGD([p], lr=1.0)
+    p._grad = fc.tensor([1.0, 1.0])  # as autograd leaves it when a gradient was shared with another tensor
+    optimizer.step()
+    assert p.detach().numpy().tolist() == [0.0, 1.0]
+    assert p.grad is not None
+    assert p._grad_slot is not None
+    assert p.grad._data.data_ptr() == p._grad_slot.data_ptr()
+
+
 def test_two_optimizers_may_share_a_parameter() -> None:
     p = Parameter(fc.tensor([1.0]))
     first, second = optim.SGD([p], lr=0.5), optim.SGD([p], lr=0.25)

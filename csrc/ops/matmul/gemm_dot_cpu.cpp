@@ -39,14 +39,14 @@ void dot_kernel(int64_t K, const float* __restrict a, int64_t lda, const float* 
 #pragma GCC unroll 16
     for (int j = 0; j < TN; ++j) acc[i][j] = simd::zero();
   const auto step = [&](int64_t k, int64_t n) __attribute__((always_inline)) {
-    Vec bv[TN];
+    Vec av[TM];
 #pragma GCC unroll 16
-    for (int j = 0; j < TN; ++j) bv[j] = n == Vec::N ? simd::load(b + j * ldb + k) : simd::load_n(b + j * ldb + k, n);
+    for (int i = 0; i < TM; ++i) av[i] = n == Vec::N ? simd::load(a + i * lda + k) : simd::load_n(a + i * lda + k, n);
 #pragma GCC unroll 16
-    for (int i = 0; i < TM; ++i) {
-      const Vec av = n == Vec::N ? simd::load(a + i * lda + k) : simd::load_n(a + i * lda + k, n);
+    for (int j = 0; j < TN; ++j) {
+      const Vec bv = n == Vec::N ? simd::load(b + j * ldb + k) : simd::load_n(b + j * ldb + k, n);
 #pragma GCC unroll 16
-      for (int j = 0; j < TN; ++j) acc[i][j] = simd::fma(av, bv[j], acc[i][j]);
+      for (int i = 0; i < TM; ++i) acc[i][j] = simd::fma(av[i], bv, acc[i][j]);
     }
   };
   int64_t k = 0;

@@ -106,12 +106,12 @@ constexpr Tile kPackedTiles[kMR] = {tile<1, 2>(),  tile<2, 2>(),  tile<3, 2>(), 
                                     tile<6, 2>(),  tile<7, 2>(),  tile<8, 2>(),  tile<9, 2>(), tile<10, 2>(),
                                     tile<11, 2>(), tile<12, 2>(), tile<13, 2>(), tile<14, 2>()};
 constexpr Tile kInPlaceTiles[kMR] = {tile<1, 8>(),  tile<2, 8>(),  tile<3, 8>(),  tile<4, 6>(), tile<5, 4>(),
-                                     tile<6, 4>(),  tile<7, 3>(),  tile<8, 3>(),  tile<9, 3>(), tile<10, 2>(),
+                                     tile<6, 4>(),  tile<7, 3>(),  tile<8, 3>(),  tile<9, 2>(), tile<10, 2>(),
                                      tile<11, 2>(), tile<12, 2>(), tile<13, 2>(), tile<14, 2>()};
 #elif defined(__AVX2__)
 constexpr Tile kPackedTiles[kMR] = {tile<1, 2>(), tile<2, 2>(), tile<3, 2>(), tile<4, 2>(), tile<5, 2>(), tile<6, 2>()};
 constexpr Tile kInPlaceTiles[kMR] = {tile<1, 8>(), tile<2, 4>(), tile<3, 3>(),
-                                     tile<4, 3>(), tile<5, 2>(), tile<6, 2>()};
+                                     tile<4, 2>(), tile<5, 2>(), tile<6, 2>()};
 #else
 constexpr Tile kPackedTiles[kMR] = {tile<1, 4>(), tile<2, 4>(), tile<3, 4>(), tile<4, 4>()};
 constexpr Tile kInPlaceTiles[kMR] = {tile<1, 4>(), tile<2, 4>(), tile<3, 4>(), tile<4, 4>()};
@@ -134,8 +134,8 @@ struct Plan {
   int64_t row_chunks;     // a super-block is cut into row_chunks x column_chunks chunks
   int64_t chunk_columns;  // columns of C per chunk
   int64_t column_chunks;
-  int64_t a_panel;  // floats reserved for a packed panel of A over all of K; the transposing pack overruns by < 8
-  int64_t b_block;  // floats reserved for a chunk's packed panels of B
+  int64_t a_panel;  // floats of a packed panel of A over all of K
+  int64_t b_block;  // floats of a chunk's packed panels of B
 };
 
 Plan make_plan(const Gemm& g) {
@@ -145,7 +145,7 @@ Plan make_plan(const Gemm& g) {
   plan.in_place = g.M <= kInPlaceRows && g.b_col == 1;
   plan.super_rows = max64(1, ceil_div(g.M, super_blocks));
   plan.row_panels = ceil_div(plan.super_rows, kMR);
-  plan.a_panel = round_up(g.K * kMR + 8, 16);
+  plan.a_panel = round_up(g.K * kMR, 16);
   plan.row_chunks = 1;
   if (plan.in_place) {
     const int64_t width = kInPlaceTiles[ceil_div(plan.super_rows, plan.row_panels) - 1].columns;

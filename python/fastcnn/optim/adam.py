@@ -32,8 +32,8 @@ class Adam(Optimizer):
         >>> p = fc.nn.Parameter(fc.tensor([1.0]))
         >>> p.grad = fc.tensor([20.0])
         >>> Adam([p], lr=0.5).step()
-        >>> p.detach().numpy().tolist()
-        [0.5]
+        >>> round(p.item(), 4)
+        0.5
 
     Source: Kingma & Ba, "Adam", ICLR 2015; Reddi et al., ICLR 2018 (amsgrad); as `torch.optim.Adam`.
     """
