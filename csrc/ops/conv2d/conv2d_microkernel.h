@@ -28,6 +28,7 @@ struct HalfVec {
   static constexpr int N = 8;
   __m256 v;
 };
+FASTCNN_INLINE HalfVec set1_half(float x) { return {_mm256_set1_ps(x)}; }
 FASTCNN_INLINE HalfVec lower_half(Vec a) { return {_mm512_castps512_ps256(a.v)}; }
 FASTCNN_INLINE HalfVec load_half(const float* p) { return {_mm256_loadu_ps(p)}; }
 FASTCNN_INLINE HalfVec load_half(const float* p, int64_t n) {
@@ -41,6 +42,7 @@ FASTCNN_INLINE HalfVec fma(HalfVec a, HalfVec b, HalfVec c) { return {_mm256_fma
 FASTCNN_INLINE HalfVec max(HalfVec a, HalfVec b) { return {_mm256_max_ps(a.v, b.v)}; }
 #else
 using HalfVec = Vec;
+FASTCNN_INLINE HalfVec set1_half(float x) { return simd::set1(x); }
 FASTCNN_INLINE HalfVec lower_half(Vec a) { return a; }
 FASTCNN_INLINE HalfVec load_half(const float* p) { return simd::load(p); }
 FASTCNN_INLINE HalfVec load_half(const float* p, int64_t n) { return simd::load_n(p, n); }
@@ -95,6 +97,10 @@ struct Block {
           if (NH) h = kTail ? load_half(b + NV * Vec::N, lanes) : load_half(b + NV * Vec::N);
 #pragma GCC unroll 16
           for (int i = 0; i < MR; ++i) {
+            if (NV == 0) {
+              half[i] = fma(set1_half(p[offset[i]]), h, half[i]);
+              continue;
+            }
             const Vec broadcast = simd::set1(p[offset[i]]);
 #pragma GCC unroll 4
             for (int j = 0; j < NV; ++j) acc[i][j] = simd::fma(broadcast, v[j], acc[i][j]);
