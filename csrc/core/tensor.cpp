@@ -198,14 +198,23 @@ void accumulate_(const Tensor& destination, const Tensor& source) {
   });
 }
 
+namespace {
+// How to convert a tensor. Bytes are nearly always pixels that nobody scaled.
+const char* conversion(DType from, DType to) {
+  if (to == DType::float32) return from == DType::uint8 ? ".float() / 255" : ".float()";
+  return to == DType::float64 ? ".double()" : ".to(dtype)";
+}
+}  // namespace
+
 void check_float(const char* op, const char* argument, const Tensor& tensor) {
   check_type(tensor.dtype() == DType::float32 || tensor.dtype() == DType::float64, op, ": ", argument, " is ",
-             tensor.dtype(), ", but float32 or float64 is expected; convert it with ", argument, ".float()");
+             tensor.dtype(), ", but float32 or float64 is expected; did you mean ", argument,
+             conversion(tensor.dtype(), DType::float32), "?");
 }
 
 void check_same(const char* op, const char* name_a, const Tensor& a, const char* name_b, const Tensor& b) {
   check_type(a.dtype() == b.dtype(), op, ": ", name_a, " is ", a.dtype(), ", but ", name_b, " is ", b.dtype(),
-             "; both must have the same dtype, convert one with .to(dtype)");
+             "; both must have the same dtype: did you mean ", name_a, conversion(a.dtype(), b.dtype()), "?");
   check(a.device() == b.device(), op, ": ", name_a, " is on ", a.device(), ", but ", name_b, " is on ", b.device(),
         "; move one with .to(device)");
 }

@@ -46,6 +46,11 @@ class Optimizer:
                 f"{self._name()}: params is a Tensor, but an iterable of Tensors or dicts is expected; "
                 f"did you mean [tensor]?"
             )
+        if not hasattr(params, "__iter__"):
+            hint = "; did you mean model.parameters()?" if hasattr(params, "parameters") else ""
+            raise TypeError(
+                f"{self._name()}: params is {type(params).__name__}, but an iterable of Tensors or dicts is expected{hint}"
+            )
         groups = list(params)
         if not groups:
             raise ValueError(f"{self._name()}: params is empty; does the model have parameters?")
