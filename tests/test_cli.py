@@ -342,7 +342,11 @@ def test_bench_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, capsys: py
         main(["bench", "kernels", "--peer", "torch"])
     assert stop.value.code == 3
     assert main(["bench"]) == 0
-    assert seen == [["kernels", "--peer", "torch"], []]
+    with pytest.raises(SystemExit):
+        main(["bench", "--", "--help"])
+    with pytest.raises(SystemExit):
+        main(["bench", "--peer", "torch"])
+    assert seen == [["kernels", "--peer", "torch"], [], ["--help"], ["--peer", "torch"]]
     monkeypatch.setitem(sys.modules, "bench.__main__", None)
     monkeypatch.setitem(sys.modules, "bench", None)
     assert "source tree" in fails(capsys, "bench")
@@ -440,3 +444,18 @@ def test_commands_as_users_start_them(trained: Path) -> None:
     wrong = run("train", "--model", "lenet")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "fastcnn train: error: unknown model 'lenet'; did you mean lenet5?\n"
+
+
+def test_bench_finds_the_benchmarks_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "__init__.py").touch()
+    (tmp_path / "bench" / "__main__.py").write_text("def main(options):\n    return 7 if options == ['x'] else 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p and not Path(p, "bench").is_dir()])
+    for name in [n for n in sys.modules if n.partition(".")[0] == "bench"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "x"])
+    assert stop.value.code == 7
+    for name in ("bench", "bench.__main__"):
+        sys.modules.pop(name, None)

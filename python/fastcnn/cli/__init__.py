@@ -61,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, 2 after an error (one line on stderr), or 130 after Ctrl-C.
     """
-    arguments = make_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [bench.NAME] and words[1:2] not in (["-h"], ["--help"]):
+        words.insert(1, "--")  # its options are the benchmarks', not argparse's
+    arguments = make_parser().parse_args(words)
     prefix = f"fastcnn {arguments.command}"
     try:
         arguments.run(arguments)

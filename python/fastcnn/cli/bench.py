@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from pathlib import Path
 
 NAME = "bench"
 HELP = "measure kernels and models, and compare with PyTorch"
@@ -27,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the benchmarks of this checkout."""
+    if Path("bench", "__main__.py").is_file() and "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m bench` has it
     try:
         main = importlib.import_module("bench.__main__").main
     except ModuleNotFoundError as error:
@@ -36,7 +39,6 @@ def run(arguments: argparse.Namespace) -> None:
             "the benchmarks are part of fastcnn's source tree, not of the installed package; run fastcnn bench in its "
             "folder"
         ) from None
-    options = arguments.options[1:] if arguments.options[:1] == ["--"] else arguments.options
-    code = main(options)
+    code = main([option for option in arguments.options if option != "--"])
     if code:
         sys.exit(code)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from ..models import create_model
 from ..nn import Module
 from ..serialization import model_state, read
-from ..train.trainer import BEST, CHECKPOINT, FINAL
+from ..train.run import CHECKPOINT
+from ..train.trainer import BEST, FINAL
 
 
 class SavedModel(NamedTuple):

@@ -11,7 +11,8 @@ from typing import Any
 from ..data import DATASETS, DataLoader, Splits, load_dataset
 from ..models import create_model, model_entry
 from ..train.recipes import OPTIMIZERS, SCHEDULES, make_optimizer, make_scheduler
-from ..train.trainer import CHECKPOINT, FINAL, Trainer
+from ..train.run import CHECKPOINT
+from ..train.trainer import FINAL, Trainer
 
 NAME = "train"
 HELP = "train a model"

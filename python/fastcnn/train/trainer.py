@@ -21,10 +21,10 @@ from ..tensor import Tensor
 from .checkpoint import load_checkpoint, save_checkpoint
 from .metrics import Meter, plot_curve, versions, write_json, write_metrics
 from .progress import Progress
+from .run import Record, Run
 from .signals import Interrupted, StopRequest
 
-CHECKPOINT, BEST, FINAL = "checkpoint.safetensors", "best.safetensors", "model.safetensors"
-Record = dict[str, Any]
+BEST, FINAL = "best.safetensors", "model.safetensors"
 _REPORT_STEPS = 8  # results are read every so many steps, so that a GPU is not waited for at each
 
 
@@ -140,7 +140,7 @@ class Trainer:
             raise ValueError(
                 f"fit: the training set gives no batch ({loader.num_samples} samples, batch_size {loader.batch_size})"
             )
-        run = _Run(None if out is None else Path(out), loader, epochs, checkpoint_every, progress)
+        run = Run(None if out is None else Path(out), loader, epochs, checkpoint_every, progress)
         self.history = run.history
         source = run.checkpoint if resume is True else Path(resume) if resume else None
         if source is not None and (resume is not True or source.is_file()):
@@ -159,7 +159,7 @@ class Trainer:
         self._finish(run, test, restore_best)
         return run.history
 
-    def _train_epoch(self, run: _Run) -> None:
+    def _train_epoch(self, run: Run) -> None:
         self.model.train()
         steps = len(run.loader)
         run.progress = Progress(f"epoch {run.epoch + 1}/{run.epochs}", steps, run.step, run.images, run.show)
@@ -183,7 +183,7 @@ class Trainer:
                 start = time.perf_counter()
         run.epoch_seconds += time.perf_counter() - start
 
-    def _check_loss(self, run: _Run) -> None:
+    def _check_loss(self, run: Run) -> None:
         run.meter.flush()
         if not math.isfinite(run.meter.loss):
             run.progress.close()
@@ -207,7 +207,7 @@ class Trainer:
 
     def _finish_epoch(
         self,
-        run: _Run,
+        run: Run,
         val: Any,
         test: Any,
         patience: int | None,
@@ -235,7 +235,7 @@ class Trainer:
             write_metrics(run.out, run.history)
             self._save(run)
 
-    def _keep_best(self, run: _Run, record: Record) -> None:
+    def _keep_best(self, run: Run, record: Record) -> None:
         score = record.get("val_accuracy", -record["val_loss"])
         if run.best_score is not None and score <= run.best_score:
             return
@@ -245,7 +245,7 @@ class Trainer:
         else:
             run.best_state = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
-    def _finish(self, run: _Run, test: Any, restore_best: bool) -> None:
+    def _finish(self, run: Run, test: Any, restore_best: bool) -> None:
         if restore_best and run.best_epoch:
             self.model.load_state_dict(run.best_state if run.out is None else model_state(run.out / BEST))
         last = run.history[-1]
@@ -278,7 +278,7 @@ class Trainer:
 
     # Checkpoints ------------------------------------------------------------------------------------------------
 
-    def _save(self, run: _Run) -> None:
+    def _save(self, run: Run) -> None:
         assert run.checkpoint is not None
         state = {
             "model": self.model.state_dict(),
@@ -290,7 +290,7 @@ class Trainer:
         }
         save_checkpoint(run.checkpoint, state, self.about)
 
-    def _restore(self, run: _Run, source: Path) -> None:
+    def _restore(self, run: Run, source: Path) -> None:
         state, _ = load_checkpoint(source)
         if (state["scheduler"] is None) != (self.scheduler is None):
             has, had = ("no", "one") if self.scheduler is None else ("a", "none")
@@ -303,7 +303,7 @@ class Trainer:
         random.set_rng_state(state["random"])
         run.load_state_dict(state["run"])
 
-    def _save_interrupted(self, run: _Run) -> str:
+    def _save_interrupted(self, run: Run) -> str:
         where = f"stopped in epoch {run.epoch + 1} after step {run.step} of {len(run.loader)}"
         if run.checkpoint is None:
             return where
@@ -378,71 +378,6 @@ class Trainer:
             if self._stop.received is not None:
                 raise Interrupted
             yield batch if self.device.type == "cpu" else tuple(part.to(self.device) for part in batch)
-
-
-class _Run:
-    """Where one call of `fit` is."""
-
-    def __init__(
-        self, out: Path | None, loader: DataLoader, epochs: int, checkpoint_every: int | None, show: bool
-    ) -> None:
-        self.out = out
-        self.checkpoint = None if out is None else out / CHECKPOINT
-        self.loader = loader
-        self.epochs = epochs
-        self.checkpoint_every = checkpoint_every
-        self.show = show
-        self.progress = Progress("", 0, enabled=False)
-        self.history: list[Record] = []
-        self.finished = False  # stopped early
-        self.best_score: float | None = None
-        self.best_epoch = 0
-        self.best_state: dict[str, Tensor] = {}
-        self._before = 0.0  # seconds of the runs that this one continues
-        self._start = time.perf_counter()
-        self.start_epoch(0)
-
-    def start_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.step = 0  # steps of this epoch that are done
-        self.meter = Meter()
-        self.images = 0
-        self.epoch_seconds = 0.0
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since `fit` began, evaluations and checkpoints included, over all resumptions."""
-        return self._before + time.perf_counter() - self._start
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "epoch": self.epoch,
-            "step": self.step,
-            "meter": self.meter.state_dict(),
-            "images": self.images,
-            "epoch_seconds": self.epoch_seconds,
-            "finished": self.finished,
-            "best_score": self.best_score,
-            "best_epoch": self.best_epoch,
-            "best_state": self.best_state,
-            "elapsed": self.elapsed,
-            "history": self.history,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.start_epoch(state["epoch"])
-        self.step = state["step"]
-        self.meter = Meter(state["meter"])
-        self.images = state["images"]
-        self.epoch_seconds = state["epoch_seconds"]
-        self.finished = state["finished"]
-        self.best_score, self.best_epoch, self.best_state = (
-            state["best_score"],
-            state["best_epoch"],
-            state["best_state"],
-        )
-        self._before = state["elapsed"]
-        self.history[:] = state["history"]
 
 
 def as_loader(data: Any, batch_size: int, shuffle: bool = False, seed: int = 0) -> DataLoader:
