@@ -144,14 +144,14 @@ class ModuleDict(Module):
     def __setitem__(self, name: str, module: Module) -> None:
         self.add_module(name, module)
 
-    def keys(self) -> Iterable[str]:
+    def keys(self) -> Iterator[str]:
         """Names in insertion order."""
-        return self._modules.keys()
+        return iter(self._modules.keys())
 
-    def values(self) -> Iterable[Module]:
+    def values(self) -> Iterator[Module]:
         """Modules in insertion order."""
-        return self._modules.values()
+        return iter(self._modules.values())
 
-    def items(self) -> Iterable[tuple[str, Module]]:
+    def items(self) -> Iterator[tuple[str, Module]]:
         """(name, module) in insertion order."""
-        return self._modules.items()
+        return iter(self._modules.items())
