@@ -19,7 +19,7 @@ def raw(values: np.ndarray, like: _C.Tensor) -> _C.Tensor:
 
 
 class _Cube(Function):
-    """x**3; `sign` = -1 plants the bug of checklist row B26, `roll` permutes the gradient."""
+    """x**3; `sign` = -1 plants the bug of lecture row B26, `roll` permutes the gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, sign: float, roll: int) -> Any:
