@@ -27,8 +27,8 @@ def test_fans() -> None:
 
 @pytest.mark.parametrize(
     ("name", "param"),
-    [("linear", None), ("conv2d", None), ("sigmoid", None), ("tanh", None), ("relu", None), ("leaky_relu", None)]
-    + [("leaky_relu", 0.3), ("selu", None), ("conv_transpose3d", None)],
+    [(n, None) for n in ["linear", "conv2d", "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]]
+    + [("leaky_relu", 0.3)],
 )
 def test_gains_equal_torch(name: str, param: float | None, torch: Any) -> None:
     assert init.calculate_gain(name, param) == torch.nn.init.calculate_gain(name, param)

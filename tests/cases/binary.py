@@ -13,7 +13,7 @@ from fastcnn import functional as F
 from . import Array, Case, ErrorCase, Op
 from .unary import INF, NAN, _numpy, _torch
 
-# Pairs of shapes: equal, scalars, per channel (short and long), per pixel, per sample, outer products, lower ranks, empty.
+# Equal shapes, scalars, per channel (short and long), per pixel, per sample, outer products, lower ranks, empty.
 PAIRS = (
     ((), ()),
     ((17,), (17,)),
