@@ -71,17 +71,18 @@ class Context:
     """
 
     conf: Any  # the numbers that a forward leaves for its backward
+    edges: list[Any]
+    output_hooks: dict[int, dict[int, Callable[[Any], Any]]]
+    # Defaults on the class: calls that are not recorded never set them.
+    sequence = -1
+    outputs = 1
+    released = False
+    _saved: tuple[RawTensor | None, ...] = ()
+    _versions: tuple[int, ...] = ()
 
-    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+    def __init__(self, function: type[Function], needs_input_grad: tuple[bool, ...]) -> None:
+        self.function = function
         self.needs_input_grad = needs_input_grad
-        self.function: type[Function] = Function
-        self.sequence = -1
-        self.edges: list[Any] = []
-        self.outputs = 1
-        self.output_hooks: dict[int, dict[int, Callable[[Any], Any]]] = {}
-        self.released = False
-        self._saved: tuple[RawTensor | None, ...] = ()
-        self._versions: tuple[int, ...] = ()
 
     def save_for_backward(self, *tensors: RawTensor | None) -> None:
         """Keeps raw tensors for `backward`, which fails if one of them is modified in between."""
@@ -159,12 +160,12 @@ class Function:
             else:
                 raw.append(arg)
                 needs.append(False)
-        ctx = Context(tuple(needs))
-        ctx.function = cls
+        ctx = Context(cls, tuple(needs))
         outputs = cls.forward(ctx, *raw)
         if True not in needs:
             return tuple([Tensor(o) for o in outputs]) if type(outputs) is tuple else Tensor(outputs)
         ctx.sequence = next(_sequence)
+        ctx.output_hooks = {}
         ctx.edges = [
             (arg if arg._node is None else (arg._node, arg._index)) if need else None
             for arg, need in zip(args, needs, strict=True)

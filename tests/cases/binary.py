@@ -13,7 +13,7 @@ from fastcnn import functional as F
 from . import Array, Case, ErrorCase, Op
 from .unary import INF, NAN, _numpy, _torch
 
-# Pairs of shapes: equal, scalars, per channel (short and long), per pixel, per sample, outer products, lower ranks, empty.
+# Equal shapes, scalars, per channel (short and long), per pixel, per sample, outer products, lower ranks, empty.
 PAIRS = (
     ((), ()),
     ((17,), (17,)),
@@ -80,9 +80,16 @@ def _op(
             args = {"input": Array(a, kind, low, high), "other": Array(b, "uniform", low, high)} | option
             cases.append(Case(_id(a, b) + suffix, args, terms_grad=_sum_length(a, b), grad=smooth))
     array = Array((3, 41), kind, low, high, special=special)
-    cases.append(Case("special", {"input": array, "other": Array((3, 41), kind, low, high, special=special)}, grad=False))
+    cases.append(
+        Case("special", {"input": array, "other": Array((3, 41), kind, low, high, special=special)}, grad=False)
+    )
     cases += [
-        Case(k, {"input": Array(a, "uniform", low, high), "other": Array(b, "uniform", low, high)}, bench=True, grad=smooth)
+        Case(
+            k,
+            {"input": Array(a, "uniform", low, high), "other": Array(b, "uniform", low, high)},
+            bench=True,
+            grad=smooth,
+        )
         for k, (a, b) in BENCH.items()
     ]
     misfit = {"input": Array((2, 3, 4, 5)), "other": Array((4, 1, 1))}

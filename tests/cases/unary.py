@@ -78,12 +78,15 @@ def _op(
     for option in options:
         suffix = "".join(f"-{k}{v}" for k, v in option.items())
         cases += [
-            Case(_name(s) + suffix, {"input": Array(s, kind, low, high)} | option, terms, terms_grad=terms) for s in SHAPES
+            Case(_name(s) + suffix, {"input": Array(s, kind, low, high)} | option, terms, terms_grad=terms)
+            for s in SHAPES
         ]
         if special:
             array = Array((3, 41), kind, low, high, special=special)
             cases.append(Case(f"special{suffix}", {"input": array} | option, terms, grad=False))
-    cases += [Case(k, {"input": Array(s, "uniform", low, high)} | options[0], terms, bench=True) for k, s in BENCH.items()]
+    cases += [
+        Case(k, {"input": Array(s, "uniform", low, high)} | options[0], terms, bench=True) for k, s in BENCH.items()
+    ]
     return Op(
         name,
         run,
@@ -139,7 +142,10 @@ OPS = (
         options=({}, {"approximate": "tanh"}),
         errors=(
             ErrorCase(
-                "approximate", {"input": Array((3,)), "approximate": "erf"}, ValueError, ("gelu", "approximate", "'erf'", "tanh")
+                "approximate",
+                {"input": Array((3,)), "approximate": "erf"},
+                ValueError,
+                ("gelu", "approximate", "'erf'", "tanh"),
             ),
         ),
     ),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _C
-from ..autograd import check_inplace, is_grad_enabled
+from ..autograd import is_grad_enabled
 from ..tensor import Tensor
 from . import elementwise_autograd as _functions
 
@@ -42,6 +42,21 @@ def _pair(op: str, input: Any, other: Any) -> tuple[Any, Any]:
 
 def _raw(value: Any) -> Any:
     return value._data if isinstance(value, Tensor) else value
+
+
+def _recorded(*operands: Any) -> bool:
+    """Whether a call on these operands goes on the tape; others skip the bookkeeping."""
+    if is_grad_enabled():
+        for value in operands:
+            if isinstance(value, Tensor) and value.requires_grad:
+                return True
+    return False
+
+
+def _binary(op: str, function: Any, input: Any, other: Any) -> Tensor:
+    a, b = _pair(op, input, other)
+    result: Tensor = function.apply(a, b) if _recorded(a, b) else Tensor(function.kernel(_raw(a), _raw(b)))
+    return result
 
 
 _UNARY = {
@@ -76,7 +91,8 @@ _UNARY = {
 def _unary(name: str, input: Tensor, a: float = 0.0, b: float = 0.0) -> Tensor:
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}: input is {type(input).__name__}, but a Tensor is expected; use fastcnn.tensor()")
-    result: Tensor = _UNARY[name].apply(input, a, b)
+    function = _UNARY[name]
+    result: Tensor = function.apply(input, a, b) if _recorded(input) else Tensor(function.kernel(input._data, a, b))
     return result
 
 
@@ -100,27 +116,26 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
         >>> fc.add(fc.tensor([[1.0], [2.0]]), fc.tensor([10.0, 20.0]), alpha=2).numpy().tolist()
         [[21.0, 41.0], [22.0, 42.0]]
     """
-    result: Tensor = _functions.Add.apply(*_pair("add", input, other), float(alpha))
+    a, b = _pair("add", input, other)
+    result: Tensor = (
+        _functions.Add.apply(a, b, float(alpha)) if _recorded(a, b) else Tensor(_C.add(_raw(a), _raw(b), float(alpha)))
+    )
     return result
 
 
 def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """Input - alpha * other; see `add`."""
-    a, b = _pair("sub", input, other)
-    result: Tensor = _functions.Sub.apply(a, b) if alpha == 1 else _functions.Add.apply(a, b, -float(alpha))
-    return result
+    return _binary("sub", _functions.Sub, input, other) if alpha == 1 else add(input, other, alpha=-float(alpha))
 
 
 def mul(input: Operand, other: Operand) -> Tensor:
     """Input * other; see `add`."""
-    result: Tensor = _functions.Mul.apply(*_pair("mul", input, other))
-    return result
+    return _binary("mul", _functions.Mul, input, other)
 
 
 def div(input: Operand, other: Operand) -> Tensor:
     """Input / other; two integers give float32. See `add`."""
-    result: Tensor = _functions.Div.apply(*_pair("div", input, other))
-    return result
+    return _binary("div", _functions.Div, input, other)
 
 
 def floor_divide(input: Operand, other: Operand) -> Tensor:
@@ -130,8 +145,7 @@ def floor_divide(input: Operand, other: Operand) -> Tensor:
 
 def remainder(input: Operand, other: Operand) -> Tensor:
     """Input - other * floor(input / other): the remainder with the sign of `other`, as Python's `%`."""
-    result: Tensor = _functions.Remainder.apply(*_pair("remainder", input, other))
-    return result
+    return _binary("remainder", _functions.Remainder, input, other)
 
 
 def pow(input: Operand, exponent: Operand) -> Tensor:
@@ -147,20 +161,17 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
         if a.dtype == _C.bool_:
             return Tensor(_C.pow(_C.cast(a._data, _C.int64), b))
         return _unary("pow_scalar", a, float(b))
-    result: Tensor = _functions.Pow.apply(a, b)
-    return result
+    return _binary("pow", _functions.Pow, a, b)
 
 
 def maximum(input: Operand, other: Operand) -> Tensor:
     """The larger of both, NaN if either is; equal operands share the gradient. See `add`."""
-    result: Tensor = _functions.Maximum.apply(*_pair("maximum", input, other))
-    return result
+    return _binary("maximum", _functions.Maximum, input, other)
 
 
 def minimum(input: Operand, other: Operand) -> Tensor:
     """The smaller of both, NaN if either is; equal operands share the gradient. See `add`."""
-    result: Tensor = _functions.Minimum.apply(*_pair("minimum", input, other))
-    return result
+    return _binary("minimum", _functions.Minimum, input, other)
 
 
 def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
@@ -379,70 +390,3 @@ def sigmoid(input: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent."""
     return _unary("tanh", input)
-
-
-def _overwrite(op: str, kernel: Any, input: Tensor, other: Operand, *constants: float) -> Tensor:
-    check_inplace(input, op)
-    value = _operand(op, "other", other)
-    if isinstance(value, Tensor) and value.requires_grad and is_grad_enabled():
-        raise RuntimeError(
-            f"{op}: other requires a gradient, and in-place changes are not recorded; use the out-of-place op"
-        )
-    kernel(input._data, _raw(value), *constants, out=input._data)
-    return input
-
-
-def add_(input: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
-    """Input += alpha * other, in its memory; not recorded for backward.
-
-    Raises:
-        RuntimeError: gradients are being recorded and an operand requires one.
-        ValueError: the result does not have the input's shape.
-        TypeError: the result does not fit into the input's dtype.
-    """
-    return _overwrite("add_", _C.add, input, other, float(alpha))
-
-
-def sub_(input: Tensor, other: Operand, *, alpha: float = 1) -> Tensor:
-    """Input -= alpha * other; see `add_`."""
-    return _overwrite("sub_", _C.add, input, other, -float(alpha))
-
-
-def mul_(input: Tensor, other: Operand) -> Tensor:
-    """Input *= other; see `add_`."""
-    return _overwrite("mul_", _C.mul, input, other)
-
-
-def div_(input: Tensor, other: Operand) -> Tensor:
-    """Input /= other; see `add_`."""
-    return _overwrite("div_", _C.div, input, other)
-
-
-def clamp_(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
-    """Limits the input to [min, max] in its memory; see `add_` and `clamp`."""
-    check_inplace(input, "clamp_")
-    low, high = (float("-inf") if min is None else float(min)), (float("inf") if max is None else float(max))
-    _C.clamp(input._data, low, high, out=input._data)
-    return input
-
-
-def fill_(input: Tensor, value: Number) -> Tensor:
-    """Sets every element; see `add_`."""
-    check_inplace(input, "fill_")
-    _C.fill_(input._data, _operand("fill_", "value", value))
-    return input
-
-
-def zero_(input: Tensor) -> Tensor:
-    """Sets every element to zero; see `add_`."""
-    return fill_(input, 0)
-
-
-def copy_(input: Tensor, source: Tensor) -> Tensor:
-    """Writes the values of `source` (broadcast, converted) into the input's memory; see `add_`."""
-    check_inplace(input, "copy_")
-    raw = _C.cast(source._data, input._data.dtype)
-    if raw.shape != input.shape:
-        raw = _C.expand(raw, input.shape)
-    _C.copy_(input._data, _C.to_layout(raw, input._data.layout))
-    return input

@@ -48,6 +48,8 @@ class Add(Function):
 class Sub(Function):
     """input - other."""
 
+    kernel = staticmethod(_C.sub)
+
     @staticmethod
     def forward(ctx: Any, input: Any, other: Any) -> _Raw:
         ctx.kinds = _kinds(input, other)
@@ -74,27 +76,21 @@ class OnOperands(Function):
         """Before the reduction to the operands' shapes."""
         raise NotImplementedError
 
-    @classmethod
-    def apply(cls, *args: Any) -> Any:
-        """Runs `forward` with the class as first argument, so that it finds `kernel`."""
-        return super().apply(*args, cls)
-
     @staticmethod
-    def forward(ctx: Any, input: Any, other: Any, cls: Any) -> _Raw:
-        ctx.kinds = _kinds(input, other)
-        ctx.numbers = [None if isinstance(v, _C.Tensor) else v for v in (input, other)]
-        ctx.save_for_backward(*[v if isinstance(v, _C.Tensor) else None for v in (input, other)])
-        result: _Raw = cls.kernel(input, other)
+    def forward(ctx: Any, input: Any, other: Any) -> _Raw:
+        left, right = type(input) is _Raw, type(other) is _Raw
+        ctx.save_for_backward(input if left else None, other if right else None)
+        ctx.number = None if left and right else other if left else input
+        result: _Raw = ctx.function.kernel(input, other)
         return result
 
     @staticmethod
     def backward(ctx: Any, grad_output: _Raw) -> _Gradients:
-        a, b = [n if t is None else t for t, n in zip(ctx.saved_tensors, ctx.numbers, strict=True)]
-        left, right = ctx.needs_input_grad[:2]
-        function: Any = ctx.function
-        grads = function.gradients(grad_output, a, b, left, right)
-        reduced = [None if g is None else reduce_gradient(g, *k) for g, k in zip(grads, ctx.kinds, strict=True)]
-        return (*reduced, None)
+        a, b = [ctx.number if t is None else t for t in ctx.saved_tensors]
+        grads = ctx.function.gradients(grad_output, a, b, *ctx.needs_input_grad)
+        return tuple(
+            [None if g is None else reduce_gradient(g, v.shape, v.dtype) for g, v in zip(grads, (a, b), strict=True)]
+        )
 
 
 class Mul(OnOperands):
@@ -195,7 +191,7 @@ class Where(Function):
         )
 
 
-def unary_function(name: str) -> type[Function]:
+def unary_function(name: str) -> Any:
     """The differentiable `Function` of the kernel `_C.<name>`, called as `apply(input, a, b)`."""
     kernel, backward_kernel = getattr(_C, name), getattr(_C, f"{name}_backward")
     saves_output = name in _C.unary_saves_output
@@ -209,4 +205,8 @@ def unary_function(name: str) -> type[Function]:
     def backward(ctx: Any, grad_output: _Raw) -> _Gradients:
         return backward_kernel(ctx.saved_tensors[0], grad_output, *ctx.constants), None, None
 
-    return type(name, (Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+    return type(
+        name,
+        (Function,),
+        {"forward": staticmethod(forward), "backward": staticmethod(backward), "kernel": staticmethod(kernel)},
+    )
