@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from .. import _C
 from ..autograd import Context, Function
 from ..tensor import Tensor
+from .conversion import cast
+from .elementwise import maximum, minimum
 
 Dim = int | Sequence[int] | None
 
@@ -24,6 +26,10 @@ def _dims(dim: Dim) -> tuple[int, ...] | None:
     if dim is None:
         return None
     return (dim,) if isinstance(dim, int) else tuple(dim)
+
+
+def _as(input: Tensor, dtype: _C.dtype | None) -> Tensor:
+    return input if dtype is None else cast(input, dtype)
 
 
 class _Sum(Function):
@@ -87,7 +93,9 @@ class _Extreme(Function):
         return _C.reduce_extreme_backward(input, ctx.dim, indices, grad_values), None, None, None
 
 
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def sum(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None
+) -> Tensor:
     """Sum over the dimensions `dim` (all of them if None).
 
     Integers and bools are summed as int64. Large float32 sums have a relative error near 1e-7 of the sum of magnitudes.
@@ -96,6 +104,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         input: any shape; float32, float64, int64, uint8 or bool.
         dim: one dimension or several, negative ones count from the end.
         keepdim: keep the reduced dimensions with size 1.
+        dtype: convert to this type first.
 
     Raises:
         ValueError: a dimension does not exist or is named twice.
@@ -105,11 +114,19 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.sum(fc.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1).numpy().tolist()
         [3.0, 7.0]
     """
-    return _Sum.apply(input, _dims(dim), keepdim, False)
+    return _Sum.apply(_as(input, dtype), _dims(dim), keepdim, False)
 
 
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def mean(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None
+) -> Tensor:
     """Mean over the dimensions `dim` (all of them if None); NaN where there is nothing to average.
+
+    Args:
+        input: float32 or float64, any shape; other types with `dtype`.
+        dim: one dimension or several, negative ones count from the end.
+        keepdim: keep the reduced dimensions with size 1.
+        dtype: convert to this type first.
 
     Raises:
         TypeError: `input` is not float32 or float64.
@@ -120,7 +137,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.mean(fc.tensor([1.0, 2.0, 6.0])).item()
         3.0
     """
-    return _Sum.apply(input, _dims(dim), keepdim, True)
+    return _Sum.apply(_as(input, dtype), _dims(dim), keepdim, True)
 
 
 def _var(
@@ -187,14 +204,16 @@ def std(
     return _var(input, dim, unbiased, keepdim, correction, True)
 
 
-def _extreme(input: Tensor, dim: int | None, keepdim: bool, largest: bool) -> Any:
+def _extreme(input: Tensor, dim: int | Tensor | None, keepdim: bool, largest: bool) -> Any:
+    if isinstance(dim, Tensor):  # torch's overload max(input, other)
+        return (maximum if largest else minimum)(input, dim)
     if dim is None:
         kind = _C.Reduce.max if largest else _C.Reduce.min
         return _Reduce.apply(input, kind, None, keepdim)
     return ValuesAndIndices(*_Extreme.apply(input, dim, keepdim, largest))
 
 
-def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """Largest element, or (values, indices) of the largest elements along `dim`. NaN wins over every number.
 
     Gradients: along a dimension the whole gradient goes to `indices` (the first of equal elements); without one it is
@@ -202,7 +221,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
     Args:
         input: float32, float64, int64, uint8 or bool.
-        dim: dimension to reduce; all elements if None.
+        dim: dimension to reduce; all elements if None. A tensor here stands for `maximum(input, other)`, as in torch.
         keepdim: keep the reduced dimension with size 1.
 
     Raises:
@@ -217,7 +236,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return _extreme(input, dim, keepdim, True)
 
 
-def min(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """Smallest element, or (values, indices) of the smallest elements along `dim`; see `max`.
 
     Raises:
@@ -287,7 +306,9 @@ def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _Reduce.apply(input, _C.Reduce.min, _dims(dim), keepdim)
 
 
-def prod(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def prod(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None
+) -> Tensor:
     """Product over the dimensions `dim` (several are allowed, unlike torch); int64 for integers and bools.
 
     Raises:
@@ -298,7 +319,7 @@ def prod(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.prod(fc.tensor([2.0, 3.0, 4.0])).item()
         24.0
     """
-    return _Reduce.apply(input, _C.Reduce.prod, _dims(dim), keepdim)
+    return _Reduce.apply(_as(input, dtype), _C.Reduce.prod, _dims(dim), keepdim)
 
 
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
