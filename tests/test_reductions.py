@@ -92,7 +92,9 @@ def test_max_along_a_dimension_equals_numpy(case: Any) -> None:
     expected = np.argmax(x, axis=dim, keepdims=keepdim)
     np.testing.assert_array_equal(where.numpy(), expected)
     np.testing.assert_array_equal(largest.numpy(), np.max(x, axis=dim, keepdims=keepdim))
-    np.testing.assert_array_equal(fc.argmin(in_layout(x, layout), dim, keepdim).numpy(), np.argmin(x, dim, keepdims=keepdim))
+    np.testing.assert_array_equal(
+        fc.argmin(in_layout(x, layout), dim, keepdim).numpy(), np.argmin(x, dim, keepdims=keepdim)
+    )
 
 
 @pytest.mark.parametrize("shape", [(10_000_000,), (10_000_000 // 3, 3), (100_000, 100), (4, 2_500_000)])
@@ -104,7 +106,9 @@ def test_sum_of_ten_million_numbers_is_accurate(shape: tuple[int, ...], isa: str
 
 
 @pytest.mark.parametrize("shape", [(3_000_000,), (200_000, 3), (70_000, 33), (8, 33, 40, 50), (3, 100_000)])
-def test_reductions_have_the_same_bits_for_any_number_of_threads(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_reductions_have_the_same_bits_for_any_number_of_threads(
+    shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
     x = fc.tensor(rng.standard_normal(shape).astype(np.float32))
     results = []
     for threads in (1, 2, 3, 7):

@@ -58,7 +58,8 @@ class _Reduce(Function):
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
         input, output = ctx.saved_tensors
-        return _C.reduce_backward(input, *ctx.conf, output, grad_output), None, None, None
+        kind, dims = ctx.conf
+        return _C.reduce_backward(input, kind, dims, output, grad_output), None, None, None
 
 
 class _Var(Function):
@@ -84,18 +85,16 @@ class _Extreme(Function):
     def forward(ctx: Context, input: _C.Tensor, dim: int, keepdim: bool, largest: bool) -> tuple[_C.Tensor, _C.Tensor]:
         values, indices = _C.reduce_extreme(input, dim, keepdim, largest)
         ctx.save_for_backward(input, indices)
-        ctx.dim = dim
+        ctx.conf = dim
         return values, indices
 
     @staticmethod
     def backward(ctx: Context, grad_values: _C.Tensor, *_: Any) -> tuple[Any, ...]:
         input, indices = ctx.saved_tensors
-        return _C.reduce_extreme_backward(input, ctx.dim, indices, grad_values), None, None, None
+        return _C.reduce_extreme_backward(input, ctx.conf, indices, grad_values), None, None, None
 
 
-def sum(
-    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None
-) -> Tensor:
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """Sum over the dimensions `dim` (all of them if None).
 
     Integers and bools are summed as int64. Large float32 sums have a relative error near 1e-7 of the sum of magnitudes.
@@ -114,12 +113,11 @@ def sum(
         >>> fc.sum(fc.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1).numpy().tolist()
         [3.0, 7.0]
     """
-    return _Sum.apply(_as(input, dtype), _dims(dim), keepdim, False)
+    result: Tensor = _Sum.apply(_as(input, dtype), _dims(dim), keepdim, False)
+    return result
 
 
-def mean(
-    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None
-) -> Tensor:
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """Mean over the dimensions `dim` (all of them if None); NaN where there is nothing to average.
 
     Args:
@@ -137,7 +135,8 @@ def mean(
         >>> fc.mean(fc.tensor([1.0, 2.0, 6.0])).item()
         3.0
     """
-    return _Sum.apply(_as(input, dtype), _dims(dim), keepdim, True)
+    result: Tensor = _Sum.apply(_as(input, dtype), _dims(dim), keepdim, True)
+    return result
 
 
 def _var(
@@ -150,7 +149,8 @@ def _var(
         raise ValueError(f"{op}: unbiased and correction exclude each other; give correction only")
     if correction is None:
         correction = 1.0 if unbiased is None else float(unbiased)
-    return _Var.apply(input, _dims(dim), float(correction), keepdim, root)
+    result: Tensor = _Var.apply(input, _dims(dim), float(correction), keepdim, root)
+    return result
 
 
 def var(
@@ -289,7 +289,8 @@ def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.amax(fc.tensor([[1.0, 5.0], [7.0, 2.0]]), dim=(0, 1)).item()
         7.0
     """
-    return _Reduce.apply(input, _C.Reduce.max, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, _C.Reduce.max, _dims(dim), keepdim)
+    return result
 
 
 def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -303,12 +304,11 @@ def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.amin(fc.tensor([[1.0, 5.0], [7.0, 2.0]]), dim=1).numpy().tolist()
         [1.0, 2.0]
     """
-    return _Reduce.apply(input, _C.Reduce.min, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, _C.Reduce.min, _dims(dim), keepdim)
+    return result
 
 
-def prod(
-    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None
-) -> Tensor:
+def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """Product over the dimensions `dim` (several are allowed, unlike torch); int64 for integers and bools.
 
     Raises:
@@ -319,7 +319,8 @@ def prod(
         >>> fc.prod(fc.tensor([2.0, 3.0, 4.0])).item()
         24.0
     """
-    return _Reduce.apply(_as(input, dtype), _C.Reduce.prod, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(_as(input, dtype), _C.Reduce.prod, _dims(dim), keepdim)
+    return result
 
 
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -356,7 +357,8 @@ def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> round(fc.logsumexp(fc.tensor([1000.0, 1000.0]), dim=0).item(), 3)
         1000.693
     """
-    return _Reduce.apply(input, _C.Reduce.logsumexp, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, _C.Reduce.logsumexp, _dims(dim), keepdim)
+    return result
 
 
 def norm(input: Tensor, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -373,8 +375,11 @@ def norm(input: Tensor, p: float | str | None = "fro", dim: Dim = None, keepdim:
         >>> fc.norm(fc.tensor([3.0, 4.0])).item()
         5.0
     """
-    kinds = {"fro": _C.Reduce.norm2, None: _C.Reduce.norm2, 2: _C.Reduce.norm2, 1: _C.Reduce.norm1}
-    kind = kinds.get(p, _C.Reduce.norm_inf if p == math.inf else None)
-    if kind is None:
+    if p in ("fro", None, 2):
+        kind = _C.Reduce.norm2
+    elif p in (1, math.inf):
+        kind = _C.Reduce.norm1 if p == 1 else _C.Reduce.norm_inf
+    else:
         raise ValueError(f"norm: p is {p!r}, but 1, 2, 'fro' or inf is expected")
-    return _Reduce.apply(input, kind, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, kind, _dims(dim), keepdim)
+    return result
