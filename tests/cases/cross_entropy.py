@@ -11,7 +11,20 @@ from fastcnn import functional as F
 
 from . import Array, Case, ErrorCase, Op
 
-INPUTS = ((4, 10), (1, 1), (3, 7), (5, 8), (3, 15), (3, 16), (2, 17), (70, 33), (6,), (2, 3, 5), (2, 5, 3, 4), (2, 3, 2, 3, 2))
+INPUTS = (
+    (4, 10),
+    (1, 1),
+    (3, 7),
+    (5, 8),
+    (3, 15),
+    (3, 16),
+    (2, 17),
+    (70, 33),
+    (6,),
+    (2, 3, 5),
+    (2, 5, 3, 4),
+    (2, 3, 2, 3, 2),
+)
 
 
 def _labels_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -24,9 +37,7 @@ def _classes(shape: tuple[int, ...]) -> int:
 
 def _case(shape: tuple[int, ...], tag: str = "", kind: str = "labels", bench: bool = False, **extra: Any) -> Case:
     classes = _classes(shape)
-    target = (
-        Array(_labels_shape(shape), "labels", high=classes) if kind == "labels" else Array(shape, "probabilities")
-    )
+    target = Array(_labels_shape(shape), "labels", high=classes) if kind == "labels" else Array(shape, "probabilities")
     if extra.pop("weighted", False):
         extra["weight"] = Array((classes,), low=0.1, high=2.0)
     rows = max(math.prod(_labels_shape(shape)), 1)
@@ -43,10 +54,14 @@ PLAIN = (
     _case((70, 33), "weight-none", weighted=True, reduction="none"),
     _case((70, 5), "ignore", ignore_index=2),
     _case((3, 5, 4, 2), "ignore-weight", ignore_index=0, weighted=True),
-    Case("all-ignored", {"input": Array((3, 4)), "target": Array((3,), "labels", high=1), "ignore_index": 0}, grad=False),
+    Case(
+        "all-ignored", {"input": Array((3, 4)), "target": Array((3,), "labels", high=1), "ignore_index": 0}, grad=False
+    ),
     Case("batch0-sum", {"input": Array((0, 4)), "target": Array((0,), "labels", high=4), "reduction": "sum"}),
     Case("batch0-mean", {"input": Array((0, 4)), "target": Array((0,), "labels", high=4)}, grad=False),
-    Case("batch0-none", {"input": Array((0, 4, 2, 3)), "target": Array((0, 2, 3), "labels", high=4), "reduction": "none"}),
+    Case(
+        "batch0-none", {"input": Array((0, 4, 2, 3)), "target": Array((0, 2, 3), "labels", high=4), "reduction": "none"}
+    ),
 )
 SMOOTHED = (
     *(_case(shape, "smooth", label_smoothing=0.1) for shape in INPUTS),
@@ -61,13 +76,25 @@ PROBABILITIES = (
 )
 STABLE = (
     Case("large", {"input": Array((5, 33), low=-1e4, high=1e4), "target": Array((5,), "labels", high=33)}, terms=5),
-    Case("nan", {"input": Array((5, 33), special=(math.nan,)), "target": Array((5,), "labels", high=33)}, terms=5,
-         grad=False),
-    Case("inf", {"input": Array((5, 33), special=(math.inf,)), "target": Array((5,), "labels", high=33)}, terms=5,
-         grad=False),
-    Case("minus-inf", {"input": Array((5, 33), special=(-math.inf,)), "target": Array((5,), "labels", high=33)}, terms=5,
-         grad=False),
-)  # fmt: skip
+    Case(
+        "nan",
+        {"input": Array((5, 33), special=(math.nan,)), "target": Array((5,), "labels", high=33)},
+        terms=5,
+        grad=False,
+    ),
+    Case(
+        "inf",
+        {"input": Array((5, 33), special=(math.inf,)), "target": Array((5,), "labels", high=33)},
+        terms=5,
+        grad=False,
+    ),
+    Case(
+        "minus-inf",
+        {"input": Array((5, 33), special=(-math.inf,)), "target": Array((5,), "labels", high=33)},
+        terms=5,
+        grad=False,
+    ),
+)
 BENCH = (
     _case((64, 10), "bench", bench=True),
     _case((256, 1000), "bench", bench=True),
@@ -76,27 +103,55 @@ BENCH = (
 
 LABELS = Array((4,), "labels", high=3)
 ERRORS = (
-    ErrorCase("out-of-range", {"input": Array((4, 2)), "target": Array((4,), "labels", high=9)}, ValueError,
-              ("target[", "0 to 1", "(4, 2)")),
+    ErrorCase(
+        "out-of-range",
+        {"input": Array((4, 2)), "target": Array((4,), "labels", high=9)},
+        ValueError,
+        ("target[", "0 to 1", "(4, 2)"),
+    ),
     ErrorCase("batch", {"input": Array((5, 3)), "target": LABELS}, ValueError, ("(4,)", "(5,)", "(5, 3)")),
-    ErrorCase("extra-dim", {"input": Array((4, 3)), "target": Array((4, 1), "labels", high=3)}, ValueError,
-              ("(4, 1)", "squeeze(1)")),
+    ErrorCase(
+        "extra-dim",
+        {"input": Array((4, 3)), "target": Array((4, 1), "labels", high=3)},
+        ValueError,
+        ("(4, 1)", "squeeze(1)"),
+    ),
     ErrorCase("float-labels", {"input": Array((4, 3)), "target": Array((4,))}, (TypeError), ("float32", "int64")),
-    ErrorCase("integer-input", {"input": Array((4, 3), "labels", high=3), "target": LABELS}, TypeError,
-              ("input is int64", "float32")),
-    ErrorCase("weight", {"input": Array((4, 3)), "target": LABELS, "weight": Array((4,))}, ValueError,
-              ("weight", "(4,)", "(3,)")),
-    ErrorCase("reduction", {"input": Array((4, 3)), "target": LABELS, "reduction": "avg"}, ValueError,
-              ("'avg'", "'none', 'mean' or 'sum'")),
-)  # fmt: skip
+    ErrorCase(
+        "integer-input",
+        {"input": Array((4, 3), "labels", high=3), "target": LABELS},
+        TypeError,
+        ("input is int64", "float32"),
+    ),
+    ErrorCase(
+        "weight",
+        {"input": Array((4, 3)), "target": LABELS, "weight": Array((4,))},
+        ValueError,
+        ("weight", "(4,)", "(3,)"),
+    ),
+    ErrorCase(
+        "reduction",
+        {"input": Array((4, 3)), "target": LABELS, "reduction": "avg"},
+        ValueError,
+        ("'avg'", "'none', 'mean' or 'sum'"),
+    ),
+)
 CROSS_ENTROPY_ERRORS = (
     *(case for case in ERRORS if case.id != "float-labels"),
     ErrorCase("float-labels", {"input": Array((4, 3)), "target": Array((4,))}, ValueError, ("float32", ".long()")),
-    ErrorCase("smoothing", {"input": Array((4, 3)), "target": LABELS, "label_smoothing": 1.5}, ValueError,
-              ("label_smoothing is 1.5",)),
-    ErrorCase("soft-ignore", {"input": Array((4, 3)), "target": Array((4, 3), "probabilities"), "ignore_index": 1},
-              ValueError, ("ignore_index is 1", "class labels")),
-)  # fmt: skip
+    ErrorCase(
+        "smoothing",
+        {"input": Array((4, 3)), "target": LABELS, "label_smoothing": 1.5},
+        ValueError,
+        ("label_smoothing is 1.5",),
+    ),
+    ErrorCase(
+        "soft-ignore",
+        {"input": Array((4, 3)), "target": Array((4, 3), "probabilities"), "ignore_index": 1},
+        ValueError,
+        ("ignore_index is 1", "class labels"),
+    ),
+)
 
 
 def _rows(array: np.ndarray) -> np.ndarray:

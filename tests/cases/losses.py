@@ -28,7 +28,8 @@ def _cases(
     cases = []
     for i, shape in enumerate((*SHAPES, (13, 9))):
         reduction = ("mean", "sum", "none")[i % 3] if 0 not in shape else "sum"
-        args: dict[str, Any] = {"input": Array(shape, **kind), "target": Array(shape, **target), "reduction": reduction}
+        args: dict[str, Any] = {"input": Array(shape, **kind), "target": Array(shape, **target)}
+        args["reduction"] = reduction
         size = math.prod(shape)
         name = f"{'x'.join(map(str, shape)) or 'scalar'}-{reduction}-{tag}".rstrip("-")
         cases.append(Case(name, {**args, **extra}, terms=size, terms_grad=size))
@@ -42,34 +43,62 @@ def _cases(
 
 
 def _nan() -> Case:
-    return Case("nan", {"input": Array((3, 9), special=(math.nan, math.inf)), "target": Array((3, 9)), "reduction": "none"},
-                grad=False)  # fmt: skip
+    return Case(
+        "nan",
+        {"input": Array((3, 9), special=(math.nan, math.inf)), "target": Array((3, 9)), "reduction": "none"},
+        grad=False,
+    )
 
 
+VALUES = Array((3,))
 UNIT = {"kind": "uniform", "low": 0.01, "high": 0.99}
 
 
 def _broadcast(name: str, **shapes: tuple[int, ...]) -> Case:
     weights = {key: Array(shape, low=0.1, high=3.0) for key, shape in shapes.items()}
-    return Case(name, {"input": Array((4, 3, 5, 2), **UNIT), "target": Array((4, 3, 5, 2), **UNIT), **weights},
-                terms=120, terms_grad=120)  # fmt: skip
+    return Case(
+        name,
+        {"input": Array((4, 3, 5, 2), **UNIT), "target": Array((4, 3, 5, 2), **UNIT), **weights},
+        terms=120,
+        terms_grad=120,
+    )
 
 
 ERRORS = (
-    ErrorCase("shapes", {"input": Array((4, 1)), "target": Array((4,))}, ValueError,
-              ("(4, 1)", "(4,)", "target.reshape(input.shape)")),
+    ErrorCase(
+        "shapes",
+        {"input": Array((4, 1)), "target": Array((4,))},
+        ValueError,
+        ("(4, 1)", "(4,)", "target.reshape(input.shape)"),
+    ),
     ErrorCase("broadcast", {"input": Array((4, 3)), "target": Array((3,))}, ValueError, ("(4, 3)", "(3,)", "equal")),
-    ErrorCase("dtypes", {"input": Array((4,)), "target": Array((4,), "labels", high=2)}, TypeError,
-              ("float32", "int64", "target")),
-    ErrorCase("integers", {"input": Array((4,), "labels", high=2), "target": Array((4,), "labels", high=2)}, TypeError,
-              ("input is int64",)),
-    ErrorCase("reduction", {"input": Array((4,)), "target": Array((4,)), "reduction": "avg"}, ValueError,
-              ("'avg'", "'none', 'mean' or 'sum'")),
-)  # fmt: skip
+    ErrorCase(
+        "dtypes",
+        {"input": Array((4,)), "target": Array((4,), "labels", high=2)},
+        TypeError,
+        ("float32", "int64", "target"),
+    ),
+    ErrorCase(
+        "integers",
+        {"input": Array((4,), "labels", high=2), "target": Array((4,), "labels", high=2)},
+        TypeError,
+        ("input is int64",),
+    ),
+    ErrorCase(
+        "reduction",
+        {"input": Array((4,)), "target": Array((4,)), "reduction": "avg"},
+        ValueError,
+        ("'avg'", "'none', 'mean' or 'sum'"),
+    ),
+)
 WEIGHT_SHAPE = (
-    ErrorCase("weight", {"input": Array((4, 3), **UNIT), "target": Array((4, 3), **UNIT), "weight": Array((4,))}, ValueError,
-              ("(4,)", "(4, 3)")),
-)  # fmt: skip
+    ErrorCase(
+        "weight",
+        {"input": Array((4, 3), **UNIT), "target": Array((4, 3), **UNIT), "weight": Array((4,))},
+        ValueError,
+        ("(4,)", "(4, 3)"),
+    ),
+)
 
 
 def _reduce(losses: np.ndarray, weight: np.ndarray | None, reduction: str, by_weight: bool) -> np.ndarray:
@@ -162,13 +191,13 @@ OPS = (
         F.smooth_l1_loss,
         _numpy(_smooth_l1),
         (*_cases(), *_cases(beta=0.3), *_cases(beta=0.0), _nan()),
-        (*ERRORS, ErrorCase("beta", {"input": Array((3,)), "target": Array((3,)), "beta": -1.0}, ValueError, ("beta is -1",))),
+        (*ERRORS, ErrorCase("beta", {"input": VALUES, "target": VALUES, "beta": -1.0}, ValueError, ("beta is -1",))),
     ),
     _op(
         F.huber_loss,
         _numpy(_huber),
         (*_cases(weighted=True), *_cases(delta=0.3), _nan()),
-        (*ERRORS, ErrorCase("delta", {"input": Array((3,)), "target": Array((3,)), "delta": 0.0}, ValueError, ("delta is 0",))),
+        (*ERRORS, ErrorCase("delta", {"input": VALUES, "target": VALUES, "delta": 0.0}, ValueError, ("delta is 0",))),
     ),
     _op(
         F.binary_cross_entropy,
@@ -177,8 +206,12 @@ OPS = (
         (
             *ERRORS,
             *WEIGHT_SHAPE,
-            ErrorCase("logits", {"input": Array((9,), low=2.0, high=3.0), "target": Array((9,), **UNIT)}, ValueError,
-                      ("from 0 to 1", "with_logits")),
+            ErrorCase(
+                "logits",
+                {"input": Array((9,), low=2.0, high=3.0), "target": Array((9,), **UNIT)},
+                ValueError,
+                ("from 0 to 1", "with_logits"),
+            ),
         ),
     ),
     _op(
@@ -193,4 +226,4 @@ OPS = (
         ),
         ERRORS + WEIGHT_SHAPE,
     ),
-)  # fmt: skip
+)

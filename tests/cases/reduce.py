@@ -74,9 +74,17 @@ def _empty(shape: tuple[int, ...], dim: Any) -> Case:
 
 
 NAN, INF = math.nan, math.inf
-EMPTY = (_empty((0,), None), _empty((0, 3), 0), _empty((3, 0), 0), _empty((0, 3, 2, 2), (2, 3)), _empty((2, 0, 3, 4), 1))
+EMPTY = (
+    _empty((0,), None),
+    _empty((0, 3), 0),
+    _empty((3, 0), 0),
+    _empty((0, 3, 2, 2), (2, 3)),
+    _empty((2, 0, 3, 4), 1),
+)
 WRONG_DIM = (
-    ErrorCase("dim-out-of-range", {"input": Array((2, 3)), "dim": 2, "keepdim": False}, ValueError, ("dim", "2", "-2 to 1")),
+    ErrorCase(
+        "dim-out-of-range", {"input": Array((2, 3)), "dim": 2, "keepdim": False}, ValueError, ("dim", "2", "-2 to 1")
+    ),
     ErrorCase("dim-twice", {"input": Array((2, 3)), "dim": (1, -1), "keepdim": False}, ValueError, ("more than once",)),
 )
 NOT_FLOAT = (
@@ -155,8 +163,7 @@ def _norm_cases(p: float) -> tuple[Case, ...]:
 
 def _arg(function: Any) -> Any:
     def reference(input: np.ndarray, dim: Any, keepdim: bool) -> np.ndarray:
-        result = np.asarray(function(input, axis=dim, keepdims=keepdim))
-        return result
+        return np.asarray(function(input, axis=dim, keepdims=keepdim))
 
     return reference
 
@@ -248,11 +255,13 @@ def _torch_prod(input: Any, dim: Any, keepdim: bool) -> Any:
 
 
 OPS = (
+    _reduction("sum", reduction.sum, np.sum, cases=_cases(bench=True) + EMPTY + _special(NAN, INF), errors=WRONG_DIM),
     _reduction(
-        "sum", reduction.sum, np.sum, cases=_cases(bench=True) + EMPTY + _special(NAN, INF), errors=WRONG_DIM
-    ),
-    _reduction(
-        "mean", reduction.mean, _mean, cases=_cases(bench=True) + EMPTY[1:2] + _special(INF), errors=WRONG_DIM + NOT_FLOAT
+        "mean",
+        reduction.mean,
+        _mean,
+        cases=_cases(bench=True) + EMPTY[1:2] + _special(INF),
+        errors=WRONG_DIM + NOT_FLOAT,
     ),
     _reduction("var", reduction.var, _var(False), cases=_scatter_cases(), errors=WRONG_DIM + NOT_FLOAT),
     _reduction("std", reduction.std, _var(True), cases=_scatter_cases(), errors=WRONG_DIM + NOT_FLOAT),

@@ -63,7 +63,9 @@ CASES = (
 
 ERRORS = (
     ErrorCase("dim", {"input": Array((2, 3)), "dim": 2}, ValueError, ("softmax", "dim is 2", "-2 to 1")),
-    ErrorCase("integers", {"input": Array((2, 3), "labels", high=4), "dim": 1}, TypeError, ("softmax", "int64", "float32")),
+    ErrorCase(
+        "integers", {"input": Array((2, 3), "labels", high=4), "dim": 1}, TypeError, ("softmax", "int64", "float32")
+    ),
 )
 
 

@@ -31,8 +31,18 @@ class _CrossEntropy(Function):
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
         input, target, weight, stats, divisor = ctx.saved_tensors
+        ignore_index, reduction, label_smoothing = ctx.conf
         grads = _C.cross_entropy_backward(
-            input, target, weight, *ctx.conf, stats, divisor, grad_output, ctx.needs_input_grad[1]
+            input,
+            target,
+            weight,
+            ignore_index,
+            reduction,
+            label_smoothing,
+            stats,
+            divisor,
+            grad_output,
+            ctx.needs_input_grad[1],
         )
         return (*grads, None, None, None, None)
 
@@ -55,7 +65,8 @@ class _NllLoss(Function):
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
         input, target, weight, divisor = ctx.saved_tensors
-        grad = _C.nll_loss_backward(input, target, weight, *ctx.conf, divisor, grad_output)
+        ignore_index, reduction = ctx.conf
+        grad = _C.nll_loss_backward(input, target, weight, ignore_index, reduction, divisor, grad_output)
         return grad, None, None, None, None
 
 
@@ -147,7 +158,8 @@ def cross_entropy(
     """
     mode = _reduction("cross_entropy", reduction, size_average, reduce)
     weight = _constant("cross_entropy", "weight", weight)
-    return _CrossEntropy.apply(input, target, weight, ignore_index, mode, label_smoothing)
+    result: Tensor = _CrossEntropy.apply(input, target, weight, ignore_index, mode, label_smoothing)
+    return result
 
 
 def nll_loss(
@@ -181,7 +193,8 @@ def nll_loss(
         1.0
     """
     mode = _reduction("nll_loss", reduction, size_average, reduce)
-    return _NllLoss.apply(input, target, _constant("nll_loss", "weight", weight), ignore_index, mode)
+    result: Tensor = _NllLoss.apply(input, target, _constant("nll_loss", "weight", weight), ignore_index, mode)
+    return result
 
 
 def _pointwise(
@@ -201,7 +214,8 @@ def _pointwise(
         if weight.shape != input.shape:
             raise ValueError(f"{op}: weight has shape {weight.shape}, but the input's shape {input.shape} is expected")
         divisor = _C.reduce_forward(weight._data, _C.Reduce.sum, None, False)
-    return _PointwiseLoss.apply(input, target, kind, weight, pos_weight, divisor, reduction, beta)
+    result: Tensor = _PointwiseLoss.apply(input, target, kind, weight, pos_weight, divisor, reduction, beta)
+    return result
 
 
 def mse_loss(

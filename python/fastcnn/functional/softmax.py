@@ -52,7 +52,8 @@ def softmax(input: Tensor, dim: int | None = None) -> Tensor:
         >>> F.softmax(fc.tensor([[0.0, 0.0]]), dim=1).numpy().tolist()
         [[0.5, 0.5]]
     """
-    return _Softmax.apply(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, False)
+    result: Tensor = _Softmax.apply(input, _implicit_dim("softmax", input.ndim) if dim is None else dim, False)
+    return result
 
 
 def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
@@ -72,4 +73,5 @@ def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
         >>> F.log_softmax(fc.tensor([[1e4, 0.0]]), dim=1).numpy().tolist()
         [[0.0, -10000.0]]
     """
-    return _Softmax.apply(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, True)
+    result: Tensor = _Softmax.apply(input, _implicit_dim("log_softmax", input.ndim) if dim is None else dim, True)
+    return result

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from .. import _C
 from ..autograd import Context, Function
 from ..tensor import Tensor
+from .conversion import cast
+from .elementwise import maximum, minimum
 
 Dim = int | Sequence[int] | None
 
@@ -24,6 +26,10 @@ def _dims(dim: Dim) -> tuple[int, ...] | None:
     if dim is None:
         return None
     return (dim,) if isinstance(dim, int) else tuple(dim)
+
+
+def _as(input: Tensor, dtype: _C.dtype | None) -> Tensor:
+    return input if dtype is None else cast(input, dtype)
 
 
 class _Sum(Function):
@@ -52,7 +58,8 @@ class _Reduce(Function):
     @staticmethod
     def backward(ctx: Context, grad_output: _C.Tensor) -> tuple[Any, ...]:
         input, output = ctx.saved_tensors
-        return _C.reduce_backward(input, *ctx.conf, output, grad_output), None, None, None
+        kind, dims = ctx.conf
+        return _C.reduce_backward(input, kind, dims, output, grad_output), None, None, None
 
 
 class _Var(Function):
@@ -78,16 +85,16 @@ class _Extreme(Function):
     def forward(ctx: Context, input: _C.Tensor, dim: int, keepdim: bool, largest: bool) -> tuple[_C.Tensor, _C.Tensor]:
         values, indices = _C.reduce_extreme(input, dim, keepdim, largest)
         ctx.save_for_backward(input, indices)
-        ctx.dim = dim
+        ctx.conf = dim
         return values, indices
 
     @staticmethod
     def backward(ctx: Context, grad_values: _C.Tensor, *_: Any) -> tuple[Any, ...]:
         input, indices = ctx.saved_tensors
-        return _C.reduce_extreme_backward(input, ctx.dim, indices, grad_values), None, None, None
+        return _C.reduce_extreme_backward(input, ctx.conf, indices, grad_values), None, None, None
 
 
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """Sum over the dimensions `dim` (all of them if None).
 
     Integers and bools are summed as int64. Large float32 sums have a relative error near 1e-7 of the sum of magnitudes.
@@ -96,6 +103,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         input: any shape; float32, float64, int64, uint8 or bool.
         dim: one dimension or several, negative ones count from the end.
         keepdim: keep the reduced dimensions with size 1.
+        dtype: convert to this type first.
 
     Raises:
         ValueError: a dimension does not exist or is named twice.
@@ -105,11 +113,18 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.sum(fc.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1).numpy().tolist()
         [3.0, 7.0]
     """
-    return _Sum.apply(input, _dims(dim), keepdim, False)
+    result: Tensor = _Sum.apply(_as(input, dtype), _dims(dim), keepdim, False)
+    return result
 
 
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """Mean over the dimensions `dim` (all of them if None); NaN where there is nothing to average.
+
+    Args:
+        input: float32 or float64, any shape; other types with `dtype`.
+        dim: one dimension or several, negative ones count from the end.
+        keepdim: keep the reduced dimensions with size 1.
+        dtype: convert to this type first.
 
     Raises:
         TypeError: `input` is not float32 or float64.
@@ -120,7 +135,8 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.mean(fc.tensor([1.0, 2.0, 6.0])).item()
         3.0
     """
-    return _Sum.apply(input, _dims(dim), keepdim, True)
+    result: Tensor = _Sum.apply(_as(input, dtype), _dims(dim), keepdim, True)
+    return result
 
 
 def _var(
@@ -133,7 +149,8 @@ def _var(
         raise ValueError(f"{op}: unbiased and correction exclude each other; give correction only")
     if correction is None:
         correction = 1.0 if unbiased is None else float(unbiased)
-    return _Var.apply(input, _dims(dim), float(correction), keepdim, root)
+    result: Tensor = _Var.apply(input, _dims(dim), float(correction), keepdim, root)
+    return result
 
 
 def var(
@@ -187,14 +204,16 @@ def std(
     return _var(input, dim, unbiased, keepdim, correction, True)
 
 
-def _extreme(input: Tensor, dim: int | None, keepdim: bool, largest: bool) -> Any:
+def _extreme(input: Tensor, dim: int | Tensor | None, keepdim: bool, largest: bool) -> Any:
+    if isinstance(dim, Tensor):  # torch's overload max(input, other)
+        return (maximum if largest else minimum)(input, dim)
     if dim is None:
         kind = _C.Reduce.max if largest else _C.Reduce.min
         return _Reduce.apply(input, kind, None, keepdim)
     return ValuesAndIndices(*_Extreme.apply(input, dim, keepdim, largest))
 
 
-def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """Largest element, or (values, indices) of the largest elements along `dim`. NaN wins over every number.
 
     Gradients: along a dimension the whole gradient goes to `indices` (the first of equal elements); without one it is
@@ -202,7 +221,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
     Args:
         input: float32, float64, int64, uint8 or bool.
-        dim: dimension to reduce; all elements if None.
+        dim: dimension to reduce; all elements if None. A tensor here stands for `maximum(input, other)`, as in torch.
         keepdim: keep the reduced dimension with size 1.
 
     Raises:
@@ -217,7 +236,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return _extreme(input, dim, keepdim, True)
 
 
-def min(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """Smallest element, or (values, indices) of the smallest elements along `dim`; see `max`.
 
     Raises:
@@ -270,7 +289,8 @@ def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.amax(fc.tensor([[1.0, 5.0], [7.0, 2.0]]), dim=(0, 1)).item()
         7.0
     """
-    return _Reduce.apply(input, _C.Reduce.max, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, _C.Reduce.max, _dims(dim), keepdim)
+    return result
 
 
 def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -284,10 +304,11 @@ def amin(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.amin(fc.tensor([[1.0, 5.0], [7.0, 2.0]]), dim=1).numpy().tolist()
         [1.0, 2.0]
     """
-    return _Reduce.apply(input, _C.Reduce.min, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, _C.Reduce.min, _dims(dim), keepdim)
+    return result
 
 
-def prod(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """Product over the dimensions `dim` (several are allowed, unlike torch); int64 for integers and bools.
 
     Raises:
@@ -298,7 +319,8 @@ def prod(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> fc.prod(fc.tensor([2.0, 3.0, 4.0])).item()
         24.0
     """
-    return _Reduce.apply(input, _C.Reduce.prod, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(_as(input, dtype), _C.Reduce.prod, _dims(dim), keepdim)
+    return result
 
 
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -335,7 +357,8 @@ def logsumexp(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
         >>> round(fc.logsumexp(fc.tensor([1000.0, 1000.0]), dim=0).item(), 3)
         1000.693
     """
-    return _Reduce.apply(input, _C.Reduce.logsumexp, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, _C.Reduce.logsumexp, _dims(dim), keepdim)
+    return result
 
 
 def norm(input: Tensor, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -352,8 +375,11 @@ def norm(input: Tensor, p: float | str | None = "fro", dim: Dim = None, keepdim:
         >>> fc.norm(fc.tensor([3.0, 4.0])).item()
         5.0
     """
-    kinds = {"fro": _C.Reduce.norm2, None: _C.Reduce.norm2, 2: _C.Reduce.norm2, 1: _C.Reduce.norm1}
-    kind = kinds.get(p, _C.Reduce.norm_inf if p == math.inf else None)
-    if kind is None:
+    if p in ("fro", None, 2):
+        kind = _C.Reduce.norm2
+    elif p in (1, math.inf):
+        kind = _C.Reduce.norm1 if p == 1 else _C.Reduce.norm_inf
+    else:
         raise ValueError(f"norm: p is {p!r}, but 1, 2, 'fro' or inf is expected")
-    return _Reduce.apply(input, kind, _dims(dim), keepdim)
+    result: Tensor = _Reduce.apply(input, kind, _dims(dim), keepdim)
+    return result
