@@ -150,6 +150,11 @@ const WeightKernel kWeightKernels[] = {
 #endif
 };
 
+// The weight gradient strides over pixels; the rows it meets for the first time are better fetched in one go.
+void prefetch_row(const float* row, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) simd::prefetch(row + i);
+}
+
 // The weight gradient of one run, a few taps at a time.
 void weight_run(const Correlation& conv, const Run& run, const float* x, const float* grad_output, float* partial) {
   const int64_t channels = conv.groups;
@@ -225,6 +230,10 @@ void conv2d_depthwise_weight_partial(const Correlation& conv, int64_t splits, co
     float* bias = bias_partial ? bias_partial + split * channels : nullptr;
     if (bias) memset(bias, 0, size_t(channels) * sizeof(float));
     for (int64_t i = rows * split / splits; i < rows * (split + 1) / splits; ++i) {
+      prefetch_row(grad_output + i * conv.y_row, conv.y_row);
+      const int64_t newest = i % conv.H_out * conv.stride_h + conv.origin_h + (conv.taps_h - 1) * conv.dilation_h;
+      for (int64_t r = max_of(newest - conv.stride_h + 1, 0); r <= min_of(newest, conv.H - 1); ++r)
+        prefetch_row(input + (i / conv.H_out * conv.H + r) * conv.W * channels, conv.W * channels);
       for_each_run(conv, i / conv.H_out, i % conv.H_out,
                    [&](const Run& run) { weight_run(conv, run, input, grad_output, sums); });
       if (!bias) continue;
