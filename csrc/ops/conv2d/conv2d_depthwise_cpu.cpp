@@ -96,15 +96,24 @@ FASTCNN_INLINE void forward_block(const ForwardArguments& args, const Run& run, 
   }
 }
 
-template <int NV, bool kTail>
-void forward_run(const ForwardArguments& args, const Run& run) {
-  int64_t q = run.begin;
-  for (; q + kPixels <= run.end; q += kPixels) forward_block<kPixels, NV, kTail>(args, run, q);
-  if (q < run.end && run.end - run.begin >= kPixels) {  // the last block overlaps the one before
-    forward_block<kPixels, NV, kTail>(args, run, run.end - kPixels);
-    return;
+// All channels of kPixels output pixels from q on, or of one: neighbouring vectors share cache lines and pages.
+void forward_pixels(ForwardArguments args, const Run& run, int64_t q, bool wide, const float* x, const float* weight,
+                    const float* bias, float* y) {
+  for (int64_t c = 0; c < args.channels; c += kVectors * kWidth) {
+    const int64_t left = args.channels - c;
+    args.x = x + c;
+    args.weight = weight + c;
+    args.bias = bias ? bias + c : nullptr;
+    args.y = y + c;
+    args.lanes = left > kWidth ? left - kWidth : left;
+    if (left >= kVectors * kWidth) {
+      wide ? forward_block<kPixels, 2, false>(args, run, q) : forward_block<1, 2, false>(args, run, q);
+    } else if (left > kWidth) {
+      wide ? forward_block<kPixels, 2, true>(args, run, q) : forward_block<1, 2, true>(args, run, q);
+    } else {
+      wide ? forward_block<kPixels, 1, true>(args, run, q) : forward_block<1, 1, true>(args, run, q);
+    }
   }
-  for (; q < run.end; ++q) forward_block<1, NV, kTail>(args, run, q);
 }
 
 // acc[t] += sum over the run of grad_output[q] * x[q + offset[t]], one vector of channels.
@@ -140,6 +149,11 @@ const WeightKernel kWeightKernels[] = {
     weight_taps<10>, weight_taps<11>, weight_taps<12>,
 #endif
 };
+
+// The weight gradient strides over pixels; the rows it meets for the first time are better fetched in one go.
+void prefetch_row(const float* row, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) simd::prefetch(row + i);
+}
 
 // The weight gradient of one run, a few taps at a time.
 void weight_run(const Correlation& conv, const Run& run, const float* x, const float* grad_output, float* partial) {
@@ -181,30 +195,25 @@ void conv2d_depthwise(const Correlation& conv, const float* x, const float* weig
                       float* y) {
   const int64_t channels = conv.groups;
   const int64_t blocks = (conv.H_out + kRowsPerChunk - 1) / kRowsPerChunk;
+  ForwardArguments args;
+  args.x_step = conv.stride_w * channels;
+  args.y_step = conv.y_pixel;
+  args.x_tap_row = conv.dilation_h * conv.W * channels;
+  args.x_tap = conv.dilation_w * channels;
+  args.channels = channels;
+  args.taps_w = conv.taps_w;
+  args.relu = relu;
   parallel_for(conv.N * blocks, [&](int64_t chunk) {
     const int64_t n = chunk / blocks, row_begin = chunk % blocks * kRowsPerChunk;
     for (int64_t row = row_begin; row < min_of(row_begin + kRowsPerChunk, conv.H_out); ++row) {
+      const float* x_row =
+          x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels;
+      float* y_row = y + conv.y_offset + n * conv.y_image + row * conv.y_row;
       for_each_run(conv, n, row, [&](const Run& run) {
-        ForwardArguments args;
-        args.x_step = conv.stride_w * channels;
-        args.y_step = conv.y_pixel;
-        args.x_tap_row = conv.dilation_h * conv.W * channels;
-        args.x_tap = conv.dilation_w * channels;
-        args.channels = channels;
-        args.taps_w = conv.taps_w;
-        args.relu = relu;
-        for (int64_t c = 0; c < channels; c += kVectors * kWidth) {
-          args.x = x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels + c;
-          args.weight = weight + c;
-          args.bias = bias ? bias + c : nullptr;
-          args.y = y + conv.y_offset + n * conv.y_image + row * conv.y_row + c;
-          const int64_t left = channels - c;
-          if (left >= kVectors * kWidth) {
-            forward_run<2, false>(args, run);
-          } else {
-            args.lanes = left > kWidth ? left - kWidth : left;
-            left > kWidth ? forward_run<2, true>(args, run) : forward_run<1, true>(args, run);
-          }
+        const bool wide = run.end - run.begin >= kPixels;
+        for (int64_t q = run.begin; q < run.end; q += wide ? kPixels : 1) {
+          if (wide) q = min_of(q, run.end - kPixels);  // the last block overlaps the one before
+          forward_pixels(args, run, q, wide, x_row, weight, bias, y_row);
         }
       });
     }
@@ -221,6 +230,10 @@ void conv2d_depthwise_weight_partial(const Correlation& conv, int64_t splits, co
     float* bias = bias_partial ? bias_partial + split * channels : nullptr;
     if (bias) memset(bias, 0, size_t(channels) * sizeof(float));
     for (int64_t i = rows * split / splits; i < rows * (split + 1) / splits; ++i) {
+      prefetch_row(grad_output + i * conv.y_row, conv.y_row);
+      const int64_t newest = i % conv.H_out * conv.stride_h + conv.origin_h + (conv.taps_h - 1) * conv.dilation_h;
+      for (int64_t r = max_of(newest - conv.stride_h + 1, 0); r <= min_of(newest, conv.H - 1); ++r)
+        prefetch_row(input + (i / conv.H_out * conv.H + r) * conv.W * channels, conv.W * channels);
       for_each_run(conv, i / conv.H_out, i % conv.H_out,
                    [&](const Run& run) { weight_run(conv, run, input, grad_output, sums); });
       if (!bias) continue;
