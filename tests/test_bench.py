@@ -146,5 +146,5 @@ def test_milliseconds_have_three_digits() -> None:
 
 @pytest.mark.usefixtures("torch")
 def test_models_train_the_same_step_in_both_libraries(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line.main(["models", "--peer", "torch", "--quick", "--rounds", "1", "--filter", "batch 16"]) == 0
+    assert command_line.main(["models", "--peer", "torch", "--quick", "--threads", "1", "--filter", "batch 16"]) == 0
     assert re.search(r"lenet5 +16 .* torch eager", capsys.readouterr().out)

@@ -63,8 +63,9 @@ def _cases(kind: str = "uniform", shapes: Any = SHAPES, bench: bool = False, **e
 
 def _special(*values: float) -> tuple[Case, ...]:
     """NaN and infinities, forward only."""
+    label = "_".join(map(str, values))
     return tuple(
-        Case(f"special-{name}", {"input": Array(shape, special=values), "dim": dim, "keepdim": False}, grad=False)
+        Case(f"{label}-{name}", {"input": Array(shape, special=values), "dim": dim, "keepdim": False}, grad=False)
         for name, shape, dim in (("all", (41,), None), ("rows", (3, 70), 1), ("columns", (70, 5), 0))
     )
 
