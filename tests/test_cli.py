@@ -125,7 +125,7 @@ def test_train_defaults_depend_on_the_data(monkeypatch: pytest.MonkeyPatch, tmp_
         return train._settings(parsed, given)[1]
 
     assert settings()["data"] == "mnist5k"
-    assert settings()["batch_size"] == 32
+    assert settings()["batch_size"] == 16
     assert settings("--data", "mnist")["lr"] == 0.05
     assert settings("--optimizer", "adam")["lr"] == 1e-3
     assert settings("--optimizer", "adam", "--lr", "0.3")["lr"] == 0.3
@@ -459,3 +459,13 @@ def test_bench_finds_the_benchmarks_of_the_folder(tmp_path: Path, monkeypatch: p
     assert stop.value.code == 7
     for name in ("bench", "bench.__main__"):
         sys.modules.pop(name, None)
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcnn", "summary", "lenet5"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0, 2 after an error (one line on stderr), or 130 after Ctrl-C.
+        0, 1 when nobody reads the output any more, 2 after an error (one line on stderr), 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == [bench.NAME] and words[1:2] not in (["-h"], ["--help"]):
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prefix = f"fastcnn {arguments.command}"
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
     except Interrupted as stop:
         hint = "; continue with --resume" if "saved to" in str(stop) else ""
         print(f"{prefix}: {stop}{hint}", file=sys.stderr)
@@ -75,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{prefix}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         if arguments.debug:
             raise
