@@ -96,7 +96,7 @@ def test_inplace_relu_replaces_the_input() -> None:
         (fc.exp, math.exp, 2.0),
         (fc.log, math.log, 2.0),
         (F.tanh, math.tanh, 3.0),
-        (F.sigmoid, lambda x: 1 / (1 + math.exp(-x)) if x > -700 else 0.0, 3.0),
+        (F.sigmoid, lambda x: 0.0 if x < -700 else 1 / (1 + math.exp(-x)), 3.0),
         (fc.erf, math.erf, 3.0),
     ],
     ids=["exp", "log", "tanh", "sigmoid", "erf"],

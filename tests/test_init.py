@@ -25,11 +25,10 @@ def test_fans() -> None:
         init._calculate_fan_in_and_fan_out(fc.empty(3))
 
 
-@pytest.mark.parametrize(
-    ("name", "param"),
-    [(n, None) for n in ["linear", "conv2d", "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]]
-    + [("leaky_relu", 0.3)],
-)
+NONLINEARITIES = ("linear", "conv2d", "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu")
+
+
+@pytest.mark.parametrize(("name", "param"), [*((n, None) for n in NONLINEARITIES), ("leaky_relu", 0.3)])
 def test_gains_equal_torch(name: str, param: float | None, torch: Any) -> None:
     assert init.calculate_gain(name, param) == torch.nn.init.calculate_gain(name, param)
 

@@ -112,7 +112,7 @@ FASTCNN_INLINE Vec log(Vec x) {
   y = fma(z2, set1(-0.5f), y) + z;
   y = fma(e, set1(kLog2High), y);
   const Vec infinity = set1(__builtin_inff());
-  y = select(x < infinity, y, x);  // +infinity and NaN
+  y = select(x < infinity, y, x + x);  // +infinity and NaN, quieted
   y = select(x == zero(), zero() - infinity, y);
   return select(x < zero(), set1(__builtin_nanf("")), y);
 }
