@@ -87,7 +87,8 @@ BackwardClasses backward_classes(const Conv2dShape& shape);
 Correlation backward_correlation(const Conv2dShape& shape, int64_t tap_h, int64_t tap_w);
 WeightView backward_weights(const Conv2dShape& shape, int64_t tap_h, int64_t tap_w);
 // With few input channels most lanes would idle: blocks of `width` neighbouring pixels become the output channels of a
-// correlation with stride width / sW, whose weights (kH, taps, C_out, width, C_in) hold zeros where a tap does not reach.
+// correlation with stride width / sW, whose weights (kH, taps, C_out, width, C_in) hold zeros where a tap does not
+// reach.
 struct BackwardBlocks {
   Correlation conv;
   WeightView view;

@@ -17,7 +17,7 @@ struct BlockArguments {
   float* y;                 // at the panel's first channel
   const int64_t* x_offset;  // of the block's pixels
   const int64_t* y_offset;
-  int64_t lanes;            // that exist of the last (half) vector
+  int64_t lanes;  // that exist of the last (half) vector
   bool relu;
 };
 

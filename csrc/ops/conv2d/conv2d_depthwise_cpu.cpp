@@ -206,8 +206,7 @@ void conv2d_depthwise(const Correlation& conv, const float* x, const float* weig
   parallel_for(conv.N * blocks, [&](int64_t chunk) {
     const int64_t n = chunk / blocks, row_begin = chunk % blocks * kRowsPerChunk;
     for (int64_t row = row_begin; row < min_of(row_begin + kRowsPerChunk, conv.H_out); ++row) {
-      const float* x_row =
-          x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels;
+      const float* x_row = x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels;
       float* y_row = y + conv.y_offset + n * conv.y_image + row * conv.y_row;
       for_each_run(conv, n, row, [&](const Run& run) {
         const bool wide = run.end - run.begin >= kPixels;

@@ -124,13 +124,24 @@ struct Block {
 template <template <int, int, int> class Kernel, int NV, int NH>
 [[maybe_unused]] decltype(&Kernel<1, 1, 0>::run) kernel_of_rows(int64_t rows) {
   static const decltype(&Kernel<1, 1, 0>::run) table[] = {
-      nullptr, Kernel<1, NV, NH>::run, Kernel<2, NV, NH>::run, Kernel<3, NV, NH>::run,
+      nullptr,
+      Kernel<1, NV, NH>::run,
+      Kernel<2, NV, NH>::run,
+      Kernel<3, NV, NH>::run,
 #if defined(__AVX2__)
-      Kernel<4, NV, NH>::run, Kernel<5, NV, NH>::run, Kernel<6, NV, NH>::run,
+      Kernel<4, NV, NH>::run,
+      Kernel<5, NV, NH>::run,
+      Kernel<6, NV, NH>::run,
 #endif
 #if defined(__AVX512F__)
-      Kernel<7, NV, NH>::run, Kernel<8, NV, NH>::run, Kernel<9, NV, NH>::run, Kernel<10, NV, NH>::run,
-      Kernel<11, NV, NH>::run, Kernel<12, NV, NH>::run, Kernel<13, NV, NH>::run, Kernel<14, NV, NH>::run,
+      Kernel<7, NV, NH>::run,
+      Kernel<8, NV, NH>::run,
+      Kernel<9, NV, NH>::run,
+      Kernel<10, NV, NH>::run,
+      Kernel<11, NV, NH>::run,
+      Kernel<12, NV, NH>::run,
+      Kernel<13, NV, NH>::run,
+      Kernel<14, NV, NH>::run,
 #endif
   };
   return table[rows];

@@ -46,9 +46,7 @@ FASTCNN_INLINE void gradient_block(const BlockArguments& args, const Steps& step
 
 template <int MR, int NV, int NH>
 struct GradientBlock {
-  static void run(const BlockArguments& args, const Steps& steps) {
-    gradient_block<MR, NV, NH, false>(args, steps);
-  }
+  static void run(const BlockArguments& args, const Steps& steps) { gradient_block<MR, NV, NH, false>(args, steps); }
 };
 
 template <int MR, int NV, int NH>
@@ -130,8 +128,8 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
           const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
           args.x_offset = x_offset + begin;
           args.row = partial_row + begin;
-          const auto kernel = whole ? kernel_of<GradientBlock>(end - begin, width)
-                                    : kernel_of<GradientTailBlock>(end - begin, width);
+          const auto kernel =
+              whole ? kernel_of<GradientBlock>(end - begin, width) : kernel_of<GradientTailBlock>(end - begin, width);
           kernel(args, steps);
         }
       }

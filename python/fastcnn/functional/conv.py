@@ -10,6 +10,7 @@ from ..tensor import Tensor
 from .pooling import _batched, _shaped
 
 _Size = int | tuple[int, ...]
+_Geometry = tuple[Any, Any, Any, int]  # stride, padding, dilation, groups
 
 
 def _pair(value: Any) -> tuple[int, ...]:
@@ -35,7 +36,7 @@ class _Conv2d(Function):
         input: RawTensor,
         weight: RawTensor,
         bias: RawTensor | None,
-        geometry: tuple[Any, ...],
+        geometry: _Geometry,
         activation: str,
     ) -> RawTensor:
         batch = _batched(input)
@@ -47,6 +48,7 @@ class _Conv2d(Function):
     @staticmethod
     def backward(ctx: Context, grad_output: RawTensor) -> Any:
         batch, weight, activated = ctx.saved_tensors
+        geometry: _Geometry
         geometry, ndim = ctx.conf
         gradient = _batched(grad_output)
         if activated is not None:
@@ -118,6 +120,6 @@ def conv2d(
         amounts = same_padding(tuple(weight.shape[2:]), dilations) if padding == "same" else (0, 0)
     else:
         amounts = _pair(padding)
-    geometry = (strides, amounts, dilations, groups)
+    geometry: _Geometry = (strides, amounts, dilations, groups)
     result: Tensor = _Conv2d.apply(input, weight, bias, geometry, activation or "none")
     return result
