@@ -11,7 +11,7 @@ import importlib
 from . import arithmetic, conversion, indexing, reduction, shape
 
 _USERS = (arithmetic, conversion, indexing, reduction, shape)
-_OPS = ("conversion", "elementwise", "indexing", "joining", "linalg", "picking", "reduction", "shape")
+_OPS = ("conversion", "elementwise", "indexing", "inplace", "joining", "linalg", "picking", "reduction", "shape")
 
 
 def bind() -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 elementwise_ops: Any = None
+inplace_ops: Any = None
 linalg_ops: Any = None
 
 
@@ -17,7 +18,7 @@ def _in_place(tensor: Any, op: str, other: Any, **options: Any) -> Tensor:
     from ..autograd import check_inplace, is_grad_enabled
 
     if not is_grad_enabled() or not (tensor.requires_grad or getattr(other, "requires_grad", False)):
-        return getattr(elementwise_ops, op)(tensor, other, **options)
+        return getattr(inplace_ops, op)(tensor, other, **options)
     if tensor._node is None:
         check_inplace(tensor, op)
     result = getattr(elementwise_ops, op[:-1])(tensor, other, **options)
@@ -325,19 +326,19 @@ class ArithmeticMethods:
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """Limited to [min, max], in place; not recorded for backward."""
-        return elementwise_ops.clamp_(self, min, max)
+        return inplace_ops.clamp_(self, min, max)
 
     def fill_(self, value: float) -> Tensor:
         """Every element set to `value`, in place."""
-        return elementwise_ops.fill_(self, value)
+        return inplace_ops.fill_(self, value)
 
     def zero_(self) -> Tensor:
         """Every element set to 0, in place."""
-        return elementwise_ops.zero_(self)
+        return inplace_ops.zero_(self)
 
     def copy_(self, source: Tensor) -> Tensor:
         """The values of `source`, broadcast and converted, written in place."""
-        return elementwise_ops.copy_(self, source)
+        return inplace_ops.copy_(self, source)
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """Self where `condition`, else `other`."""
