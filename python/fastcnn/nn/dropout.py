@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
-
 from .. import functional as F
 from ..tensor import Tensor
 from .module import Module
 
 
 class _Dropout(Module):
-    _function: ClassVar[Callable[[Tensor, float, bool, bool], Tensor]]
-
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"{type(self).__name__}: p is {p}, but a probability in [0, 1] is expected")
         self.p = p
         self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Shape kept; the input itself in eval mode."""
-        return type(self)._function(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         """The arguments, for `repr`."""
@@ -44,10 +35,14 @@ class Dropout(_Dropout):
         True
     """
 
-    _function = staticmethod(F.dropout)
+    def forward(self, input: Tensor) -> Tensor:
+        """Shape kept; the input itself in eval mode."""
+        return F.dropout(input, self.p, self.training, self.inplace)
 
 
 class Dropout2d(_Dropout):
     """Drops whole channels of (N, C, H, W) with probability `p`; see `functional.dropout2d`."""
 
-    _function = staticmethod(F.dropout2d)
+    def forward(self, input: Tensor) -> Tensor:
+        """Shape kept; the input itself in eval mode."""
+        return F.dropout2d(input, self.p, self.training, self.inplace)
