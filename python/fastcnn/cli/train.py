@@ -45,7 +45,7 @@ examples:
   fastcnn train --out runs/a --resume
 """
 
-# Found by search over ten seeds: MNIST reaches 99.3 %, mnist5k 97.9 %.
+# Found by search: mnist5k reaches 98.2 % (97.9 % with the worst of eight seeds), MNIST 99.3 % (mean of three).
 _DEFAULTS: dict[str, Any] = {
     "model": "lenet5",
     "data": "mnist5k",
@@ -63,7 +63,7 @@ _DEFAULTS: dict[str, Any] = {
     "seed": 0,
 }
 _DEFAULTS_OF_DATA: dict[str, dict[str, Any]] = {
-    "mnist5k": {"epochs": 2, "batch_size": 16, "lr": 0.03, "label_smoothing": 0.1},
+    "mnist5k": {"epochs": 2, "batch_size": 16, "lr": 0.04, "label_smoothing": 0.1},
     "cifar10": {"epochs": 10},
 }
 _DEFAULT_LR = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "rmsprop": 5e-4, "adagrad": 1e-2}
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lr",
         type=float,
         metavar="X",
-        help="peak learning rate (default 0.05 for sgd, 0.03 on mnist5k; 0.001 for adam)",
+        help="peak learning rate (default 0.05 for sgd, 0.04 on mnist5k; 0.001 for adam)",
     )
     add("--momentum", type=float, metavar="X", help="of sgd and rmsprop (default 0.9)")
     add("--weight-decay", type=float, metavar="X", help="default 0")
