@@ -4,8 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _C as _C
-from . import _methods, cuda, nn, optim, random
-from . import functional as functional
+from . import _methods, cuda, random
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backends import get_num_threads, get_precision, set_num_threads, set_precision
 from .gradcheck import grad_check_sparse, gradcheck
@@ -101,7 +100,7 @@ from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, s
 from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
 
 if TYPE_CHECKING:
-    from . import data, models, train
+    from . import data, functional, models, nn, optim, train
     from .serialization import load, save
 
 _methods.bind()
@@ -109,7 +108,8 @@ _methods.bind()
 __version__: str = _C.version
 
 # Imported when first used: `import fastcnn` stays light.
-_LAZY = {"data": "data", "models": "models", "train": "train", "load": "serialization", "save": "serialization"}
+_LAZY = {name: name for name in ("data", "functional", "models", "nn", "optim", "train")}
+_LAZY |= {"load": "serialization", "save": "serialization"}
 
 
 def __getattr__(name: str) -> Any:
