@@ -157,6 +157,36 @@ def test_row_major_input_gives_the_same_loss(reduction: str, rng: np.random.Gene
         np.testing.assert_array_equal(a, b)
 
 
+def row_major(values: np.ndarray) -> fc.Tensor:
+    raw = _C.empty(values.shape, fc.float64, None, "row_major")
+    raw.numpy()[...] = values
+    return fc.Tensor(raw)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, other: F.mse_loss(x, other, reduction="none"),
+        lambda x, other: F.binary_cross_entropy_with_logits(x, other, weight=other, pos_weight=other),
+        lambda x, other: F.cross_entropy(x, other, reduction="none"),
+        lambda x, other: F.softmax(x, 2),
+        lambda x, other: F.log_softmax(x, 1),
+    ],
+)
+def test_operands_of_mixed_layouts_give_the_same_results(function: Any, rng: np.random.Generator) -> None:
+    values, other = rng.standard_normal((2, 3, 4, 5)), rng.uniform(0.1, 0.9, (2, 3, 4, 5))
+    results = []
+    for layout in (fc.tensor, row_major):
+        x = fc.tensor(values, requires_grad=True)
+        result = function(x, layout(other))
+        cotangent = layout(np.asarray(np.random.default_rng(5).standard_normal(result.shape)))
+        result.backward(cotangent)
+        assert x.grad is not None
+        results.append((result.detach().numpy(), x.grad.numpy()))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [

@@ -128,6 +128,16 @@ def test_variance_does_not_cancel(isa: str, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(fc.var(fc.tensor(column)).item(), exact[:, 2].var(ddof=1), rtol=allowed)
 
 
+@pytest.mark.parametrize("shape", [(500_000,), (500_000, 3), (2, 200_000, 5)])
+def test_variance_of_a_trend(shape: tuple[int, ...], isa: str, rng: np.random.Generator) -> None:
+    """Chunks with different means: the variance between them counts."""
+    dim = len(shape) - 2 if len(shape) > 1 else 0
+    x = np.sort(rng.standard_normal(shape), axis=dim).astype(np.float32)
+    expected = x.astype(np.float64).var(axis=dim, ddof=1)
+    raw = in_layout(x, "row_major")
+    np.testing.assert_allclose(fc.var(raw, dim).numpy(), expected, rtol=tolerance("float32", shape[dim]))
+
+
 def test_variance_spellings_of_torch() -> None:
     x = fc.tensor([1.0, 2.0, 4.0])
     assert fc.var(x).item() == pytest.approx(7 / 3)

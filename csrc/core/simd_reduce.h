@@ -25,8 +25,6 @@ FASTCNN_INLINE Vec load_or(const float* p, int64_t n, float fill) { return selec
 // The larger one, or NaN if either is NaN.
 FASTCNN_INLINE Vec max_or_nan(Vec a, Vec b) { return select(is_nan(b), b, max(b, a)); }
 FASTCNN_INLINE Vec min_or_nan(Vec a, Vec b) { return select(is_nan(b), b, min(b, a)); }
-FASTCNN_INLINE float max_or_nan(float a, float b) { return a > b || a != a ? a : b; }
-FASTCNN_INLINE float min_or_nan(float a, float b) { return a < b || a != a ? a : b; }
 
 // Lanes exchanged with their neighbours `width` lanes away; width is a power of two below Vec::N.
 template <int width>

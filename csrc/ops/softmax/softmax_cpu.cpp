@@ -45,7 +45,7 @@ void line_map(const float* x, int64_t n, float* y, const Change& change) {
   if (i < n) store_n(y + i, change(load_n(x + i, n - i)), n - i);
 }
 
-// A line of at most `count` vectors, held in registers.
+// A line of at most `count` vectors, held in registers. Lanes beyond its end hold -infinity, whose exponential is 0.
 template <int count>
 void short_line(const float* x, int64_t n, bool is_log, float* y) {
   Vec v[count], p[count];
@@ -56,7 +56,6 @@ void short_line(const float* x, int64_t n, bool is_log, float* y) {
   for (int i = 1; i < count; ++i) m = max_or_nan(m, v[i]);
   m = fold_max(m);
   for (int i = 0; i < count; ++i) p[i] = exp(v[i] - m);
-  p[count - 1] = select(lanes(last), p[count - 1], zero());
   Vec sum = p[0];
   for (int i = 1; i < count; ++i) sum = sum + p[i];
   sum = fold_add(sum);
