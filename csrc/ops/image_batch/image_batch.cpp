@@ -8,34 +8,32 @@ namespace {
 
 Tensor image_batch(const Tensor& images, const Tensor& index, const Tensor& scale, const Tensor& shift) {
   check(images.rank() == 4, "image_batch: images has shape ", images.shape(), ", but (N, C, H, W) is expected");
-  check_type(images.dtype() == DType::uint8 || images.dtype() == DType::float32, "image_batch: images is ", images.dtype(),
-             ", but uint8 or float32 is expected");
+  check_type(images.dtype() == DType::uint8 || images.dtype() == DType::float32, "image_batch: images is ",
+             images.dtype(), ", but uint8 or float32 is expected");
   check(images.layout() == Layout::channels_last, "image_batch: images is row-major, but channels-last is expected");
   check_type(index.dtype() == DType::int64, "image_batch: index is ", index.dtype(), ", but int64 is expected");
   check(index.rank() == 1, "image_batch: index has shape ", index.shape(), ", but (B,) is expected");
   const int64_t count = images.size(0), channels = images.size(1);
   for (const auto& [name, vector] : {std::pair{"scale", &scale}, std::pair{"shift", &shift}}) {
-    check_type(vector->dtype() == DType::float32, "image_batch: ", name, " is ", vector->dtype(), ", but float32 is expected");
+    check_type(vector->dtype() == DType::float32, "image_batch: ", name, " is ", vector->dtype(),
+               ", but float32 is expected");
     check(vector->shape() == Shape{channels}, "image_batch: ", name, " has shape ", vector->shape(), ", but ",
           Shape{channels}, " is expected (images ", images.shape(), ")");
   }
   const int64_t* positions = index.data<int64_t>();
   for (int64_t b = 0; b < index.size(0); ++b)
-    check(positions[b] >= 0 && positions[b] < count, "image_batch: index[", b, "] is ", positions[b], ", but there are ",
-          count, " images");
+    check(positions[b] >= 0 && positions[b] < count, "image_batch: index[", b, "] is ", positions[b],
+          ", but there are ", count, " images");
 
   const ImageBatchShape shape{index.size(0), channels, checked_mul(images.size(2), images.size(3))};
   const Tensor output = empty({shape.B, channels, images.size(2), images.size(3)}, DType::float32, images.device());
   const Tensor pattern = empty({checked_mul(32, channels)}, DType::float32, images.device());
   current_stream(images.device()).run("image_batch", [=] {
-    if (images.dtype() == DType::uint8)
-      FASTCNN_CPU(image_batch_uint8)
-      (images.data<uint8_t>(), index.data<int64_t>(), scale.data<float>(), shift.data<float>(), pattern.data<float>(),
-       output.data<float>(), shape);
-    else
-      FASTCNN_CPU(image_batch_float32)
-      (images.data<float>(), index.data<int64_t>(), scale.data<float>(), shift.data<float>(), pattern.data<float>(),
-       output.data<float>(), shape);
+    if (images.dtype() == DType::uint8) FASTCNN_CPU(image_batch_uint8)
+    (images.data<uint8_t>(), index.data<int64_t>(), scale.data<float>(), shift.data<float>(), pattern.data<float>(),
+     output.data<float>(), shape);
+    else FASTCNN_CPU(image_batch_float32)(images.data<float>(), index.data<int64_t>(), scale.data<float>(),
+                                          shift.data<float>(), pattern.data<float>(), output.data<float>(), shape);
   });
   return output;
 }
@@ -43,8 +41,8 @@ Tensor image_batch(const Tensor& images, const Tensor& index, const Tensor& scal
 }  // namespace
 
 void bind_image_batch(py::module_& m) {
-  m.def("image_batch", &image_batch, py::arg("images"), py::arg("index"), py::arg("scale"), py::arg("shift"), release_gil(),
-        "images[index] * scale + shift per channel, as float32: a data loader's batch.");
+  m.def("image_batch", &image_batch, py::arg("images"), py::arg("index"), py::arg("scale"), py::arg("shift"),
+        release_gil(), "images[index] * scale + shift per channel, as float32: a data loader's batch.");
 }
 
 }  // namespace fastcnn

@@ -14,11 +14,11 @@ FASTCNN_INLINE Vec load_pixels(const uint8_t* p) { return load_u8(p); }
 FASTCNN_INLINE Vec load_pixels(const float* p) { return load(p); }
 
 // One image is a row of n = pixels * C values. Value i belongs to channel i % C, so C vectors of scale and shift repeat
-// along the row: pattern[j] = scale[j % C] for j < C * Vec::N, followed by the same for shift. The tail rounds once, as fma
-// does, so that equal pixels give equal values wherever they fall.
+// along the row: pattern[j] = scale[j % C] for j < C * Vec::N, followed by the same for shift. The tail rounds once, as
+// fma does, so that equal pixels give equal values wherever they fall.
 template <class Pixel>
-FASTCNN_INLINE void gather(const Pixel* images, const int64_t* index, const float* scale, const float* shift, float* pattern,
-                           float* output, ImageBatchShape s) {
+FASTCNN_INLINE void gather(const Pixel* images, const int64_t* index, const float* scale, const float* shift,
+                           float* pattern, float* output, ImageBatchShape s) {
   const int64_t period = s.C * Vec::N;
   const int64_t n = s.pixels * s.C;
   if (s.B == 0 || n == 0) return;
@@ -44,13 +44,13 @@ FASTCNN_INLINE void gather(const Pixel* images, const int64_t* index, const floa
 
 }  // namespace
 
-void image_batch_uint8(const uint8_t* images, const int64_t* index, const float* scale, const float* shift, float* pattern,
-                       float* output, ImageBatchShape shape) {
+void image_batch_uint8(const uint8_t* images, const int64_t* index, const float* scale, const float* shift,
+                       float* pattern, float* output, ImageBatchShape shape) {
   gather(images, index, scale, shift, pattern, output, shape);
 }
 
-void image_batch_float32(const float* images, const int64_t* index, const float* scale, const float* shift, float* pattern,
-                         float* output, ImageBatchShape shape) {
+void image_batch_float32(const float* images, const int64_t* index, const float* scale, const float* shift,
+                         float* pattern, float* output, ImageBatchShape shape) {
   gather(images, index, scale, shift, pattern, output, shape);
 }
 
