@@ -67,8 +67,8 @@ def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
-    """Typical and worst ratio to the peer; empty without a peer."""
-    rated = sorted((row for row in rows if "ratio" in row), key=lambda row: row["ratio"])
+    """Typical and worst ratio to the peer, bias gradients left out; empty without a peer."""
+    rated = sorted((r for r in rows if "ratio" in r and r.get("pass") != "d bias"), key=lambda r: r["ratio"])
     if not rated:
         return ""
     worst = rated[0]

@@ -49,8 +49,8 @@ class Optimizer:
         if not hasattr(params, "__iter__"):
             hint = "; did you mean model.parameters()?" if hasattr(params, "parameters") else ""
             raise TypeError(
-                f"{self._name()}: params is {type(params).__name__}, but an iterable of Tensors or dicts is expected"
-                f"{hint}"
+                f"{self._name()}: params is {type(params).__name__}, but an iterable of Tensors or dicts is "
+                f"expected{hint}"
             )
         groups = list(params)
         if not groups:
