@@ -55,7 +55,30 @@ void wait_while_equal(Word& word, uint32_t value, Word& sleepers) {
 thread_local bool inside_parallel = false;
 thread_local int worker_index = 0;
 
-// One loop at a time. `ticket` packs (generation << 32 | closed << 31 | workers entered): a worker joins by
+// Chunks [begin, end) not yet taken, packed into one word: the owner takes from the front, thieves from the back.
+class ChunkRange {
+ public:
+  void reset(int64_t begin, int64_t end) {
+    word_.store(uint64_t(begin) << 32 | uint64_t(end), std::memory_order_relaxed);
+  }
+  // -1 when empty.
+  int64_t take(bool front) {
+    uint64_t word = word_.load(std::memory_order_relaxed);
+    for (;;) {
+      const uint64_t begin = word >> 32, end = word & 0xffffffffu;
+      if (begin >= end) return -1;
+      const uint64_t rest = front ? (begin + 1) << 32 | end : begin << 32 | (end - 1);
+      if (word_.compare_exchange_weak(word, rest, std::memory_order_relaxed)) return int64_t(front ? begin : end - 1);
+    }
+  }
+
+ private:
+  alignas(64) std::atomic<uint64_t> word_{0};
+};
+
+// One loop at a time. Thread t of T owns the t-th part of the chunks, so that in loop after loop the same thread, and its
+// caches, see the same images and weights (fetching what another core wrote costs several times a local read); whoever
+// is done steals from the others. Which thread runs a chunk never changes a result. `ticket` packs (generation << 32 | closed << 31 | workers entered): a worker joins by
 // incrementing it while the loop is open, so the caller never waits for threads that have not been scheduled in time.
 class Pool {
  public:
@@ -67,15 +90,14 @@ class Pool {
     threads_.store(threads, std::memory_order_relaxed);
     body_ = body;
     context_ = context;
-    count_ = count;
-    next_.store(0, std::memory_order_relaxed);
+    for (int t = 0; t < threads; ++t) ranges_[t].reset(count * t / threads, count * (t + 1) / threads);
     finished_.store(0, std::memory_order_relaxed);
     const uint64_t generation = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
     ticket_.store(generation << 32, std::memory_order_release);
     epoch_.fetch_add(1, std::memory_order_seq_cst);
     if (sleeping_workers_.load(std::memory_order_seq_cst) > 0) futex_wake(epoch_, INT_MAX);
     inside_parallel = true;
-    drain();
+    drain(0, threads);
     inside_parallel = false;
     const uint32_t entered = uint32_t(ticket_.fetch_or(kClosed, std::memory_order_acq_rel) & (kClosed - 1));
     for (uint32_t done; (done = finished_.load(std::memory_order_acquire)) != entered;)
@@ -95,8 +117,9 @@ class Pool {
     }
   }
 
-  void drain() {
-    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) body_(context_, i);
+  void drain(int self, int threads) {
+    for (int k = 0; k < threads; ++k)
+      for (int64_t i; (i = ranges_[(self + k) % threads].take(k == 0)) >= 0;) body_(context_, i);
   }
 
   void work(int index, uint32_t seen) {
@@ -110,7 +133,7 @@ class Pool {
       while (!(ticket & kClosed) && !ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) {
       }
       if (ticket & kClosed) continue;
-      drain();
+      drain(index, threads_.load(std::memory_order_relaxed));
       finished_.fetch_add(1, std::memory_order_seq_cst);
       if (sleeping_caller_.load(std::memory_order_seq_cst) > 0) futex_wake(finished_, 1);
     }
@@ -121,8 +144,7 @@ class Pool {
   std::mutex busy_;
   void (*body_)(const void*, int64_t) = nullptr;
   const void* context_ = nullptr;
-  int64_t count_ = 0;
-  alignas(64) std::atomic<int64_t> next_{0};
+  ChunkRange ranges_[kMaxThreads];
   alignas(64) std::atomic<uint64_t> ticket_{kClosed};
   alignas(64) Word epoch_{0};
   Word sleeping_workers_{0};
@@ -199,7 +221,7 @@ State& state() {
 
 void parallel_for_erased(int64_t count, void (*body)(const void*, int64_t), const void* context) {
   if (count <= 0) return;
-  if (count > 1 && !inside_parallel) {
+  if (count > 1 && count <= INT32_MAX && !inside_parallel) {
     const int threads = num_threads();
     if (threads > 1 && state().pool.load(std::memory_order_acquire)->try_run(threads, count, body, context)) return;
   }
