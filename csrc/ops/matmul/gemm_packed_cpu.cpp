@@ -160,7 +160,8 @@ Plan make_plan(const Gemm& g) {
     // Few columns: cut the rows too, but keep enough of them per chunk to pay for packing B again.
     const int64_t flops = 2 * plan.super_rows * plan.chunk_columns * K;
     const int64_t wanted = min64(kChunks / ceil_div(panels, chunk_panels), flops / kChunkFlops);
-    plan.row_chunks = max64(1, min64(wanted, plan.row_panels / 8));
+    // So does a weight gradient (short sums, tall C): then its rows meet the same core again in the optimizer step.
+    plan.row_chunks = max64(1, min64(g.K < g.M ? 8 : wanted, plan.row_panels / 8));
     plan.b_block = plan.chunk_columns * min64(g.K, kKC);
   }
   plan.column_chunks = ceil_div(g.N, plan.chunk_columns);
@@ -264,8 +265,9 @@ void multiply(const Gemm& g, const Plan& plan, float* a_packed, float* b_packed,
       for (int64_t i = begin; i < end; ++i) pack_a(g, a, panel_rows(i, row_panels, rows), a_packed + i * plan.a_panel);
     });
     parallel_for(plan.row_chunks * plan.column_chunks, [&](int64_t chunk) {
-      const int64_t i = chunk % plan.row_chunks;
-      const int64_t begin = chunk / plan.row_chunks * plan.chunk_columns;
+      // Rows outermost: a weight gradient's thread writes whole rows, which are its own again in the optimizer step.
+      const int64_t i = chunk / plan.column_chunks;
+      const int64_t begin = chunk % plan.column_chunks * plan.chunk_columns;
       const int64_t end = min64(g.N, begin + plan.chunk_columns);
       if (plan.in_place)
         multiply_in_place(g, plan, a_packed, begin, end, b_slot());
