@@ -76,10 +76,11 @@ class ChunkRange {
   alignas(64) std::atomic<uint64_t> word_{0};
 };
 
-// One loop at a time. Thread t of T owns the t-th part of the chunks, so that in loop after loop the same thread, and its
-// caches, see the same images and weights (fetching what another core wrote costs several times a local read); whoever
-// is done steals from the others. Which thread runs a chunk never changes a result. `ticket` packs (generation << 32 | closed << 31 | workers entered): a worker joins by
-// incrementing it while the loop is open, so the caller never waits for threads that have not been scheduled in time.
+// One loop at a time. Thread t of T owns the t-th part of the chunks, so that in loop after loop the same thread, and
+// its caches, see the same images and weights (fetching what another core wrote costs several times a local read);
+// whoever is done steals from the others. Which thread runs a chunk never changes a result. `ticket` packs (generation
+// << 32 | closed << 31 | workers entered): a worker joins by incrementing it while the loop is open, so the caller
+// never waits for threads that have not been scheduled in time.
 class Pool {
  public:
   // Runs the loop on `threads` threads, the caller included; false if another caller has the pool.

@@ -1,6 +1,7 @@
 #include "ops/linear/linear.h"
 
 #include "core/bind.h"
+#include "core/parallel.h"
 #include "core/stream.h"
 #include "ops/matmul/gemm.h"
 
@@ -84,6 +85,31 @@ void dispatch(DType dtype, const Run& run) {
   dtype == DType::float32 ? run(float()) : run(double());
 }
 
+// Few rows and a large weight: grad_input is the sum of kWeightSplits products, each of a band of the weight's rows.
+// Reading the weight by rows, every thread finds in its cache what it wrote in the optimizer step and writes again
+// there; cut by columns, each core would fetch half of the weight from the other.
+constexpr int64_t kWeightSplits = 4;
+constexpr int64_t kSplitRows = 64;                  // of grad_output: the partial products stay small beside the weight
+constexpr int64_t kSplitWeight = int64_t(1) << 18;  // elements of the weight: below, it is cheap to move
+
+bool splits_weight(DType dtype, int64_t rows, int64_t N, int64_t K) {
+  return dtype == DType::float32 && 0 < rows && rows <= kSplitRows && N % kWeightSplits == 0 && N * K >= kSplitWeight;
+}
+
+void multiply_by_weight_bands(const Tensor& grad_output, const Tensor& weight, const Tensor& partial,
+                              const Tensor& grad_input, int64_t rows, int64_t N, int64_t K) {
+  const int64_t band = N / kWeightSplits;
+  parallel_for(kWeightSplits, [&](int64_t i) {
+    Gemm g;
+    g.M = rows, g.N = K, g.K = band;
+    g.a = grad_output.data<float>() + i * band, g.a_row = N, g.a_col = 1;
+    g.b = weight.data<float>() + i * band * K, g.b_row = K, g.b_col = 1;
+    g.c = partial.data<float>() + i * rows * K, g.ldc = K;
+    gemm(g);
+  });
+  FASTCNN_CPU(linear_sum_rows)(partial.data<float>(), kWeightSplits, rows * K, grad_input.data<float>());
+}
+
 Tensor linear_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& optional_bias,
                       const std::optional<std::string>& activation) {
   const Tensor bias = value_or_undefined(optional_bias);
@@ -111,7 +137,11 @@ Tensor linear_backward_input(const Tensor& grad_output, const Tensor& weight) {
   const int64_t K = weight.size(1), N = dy.features;
   shape[shape.rank() - 1] = K;
   const Tensor grad_input = empty(shape, grad_output.dtype(), grad_output.device(), Layout::row_major);
+  Tensor partial;
+  if (splits_weight(grad_input.dtype(), dy.rows, N, K))
+    partial = empty({kWeightSplits, dy.rows * K}, DType::float32, grad_output.device());
   current_stream(grad_output.device()).run("linear_backward_input", [=] {
+    if (partial.defined()) return multiply_by_weight_bands(dy.tensor, weight, partial, grad_input, dy.rows, N, K);
     dispatch(grad_input.dtype(), [&](auto zero) {
       multiply<decltype(zero)>(dy.tensor, N, 1, weight, K, 1, grad_input, dy.rows, K, N, {}, false);
     });
