@@ -377,7 +377,7 @@ def test_in_place_misuse() -> None:
 
 
 def test_in_place_with_an_overlapping_operand() -> None:
-    x = fc.arange(6).numpy().astype(np.float32).reshape(3, 2)
+    x = np.arange(1800, dtype=np.float32).reshape(3, 600)
     t = fc.tensor(x)
     row = fc.Tensor(t._data.batch_slice(0, 1))
     inplace.add_(t, row)  # the row is read before it is overwritten

@@ -10,8 +10,6 @@ from ..ops import elementwise as _elementwise
 from ..ops.elementwise_autograd import unary_function
 from ..tensor import Tensor
 
-_LeakyReLU, _GELU, _GELUTanh, _SiLU = [unary_function(n) for n in ("leaky_relu", "gelu", "gelu_tanh", "silu")]
-
 sigmoid = _elementwise.sigmoid
 tanh = _elementwise.tanh
 
@@ -64,7 +62,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
         negative_slope: slope below 0.
         inplace: the input becomes the result.
     """
-    result: Tensor = _LeakyReLU.apply(input, float(negative_slope), 0.0)
+    result: Tensor = unary_function("leaky_relu").apply(input, float(negative_slope), 0.0)
     return _replace("leaky_relu", input, result) if inplace else result
 
 
@@ -95,7 +93,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate is {approximate!r}, but 'none' or 'tanh' is expected")
-    result: Tensor = (_GELU if approximate == "none" else _GELUTanh).apply(input, 0.0, 0.0)
+    result: Tensor = unary_function("gelu" if approximate == "none" else "gelu_tanh").apply(input, 0.0, 0.0)
     return result
 
 
@@ -106,5 +104,5 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: the input becomes the result.
     """
-    result: Tensor = _SiLU.apply(input, 0.0, 0.0)
+    result: Tensor = unary_function("silu").apply(input, 0.0, 0.0)
     return _replace("silu", input, result) if inplace else result

@@ -59,39 +59,10 @@ def _binary(op: str, function: Any, input: Any, other: Any) -> Tensor:
     return result
 
 
-_UNARY = {
-    name: _functions.unary_function(name)
-    for name in [
-        "abs",
-        "ceil",
-        "clamp",
-        "cos",
-        "erf",
-        "exp",
-        "expm1",
-        "floor",
-        "log",
-        "log1p",
-        "neg",
-        "pow_scalar",
-        "reciprocal",
-        "relu",
-        "round",
-        "rsqrt",
-        "sigmoid",
-        "sign",
-        "sin",
-        "sqrt",
-        "square",
-        "tanh",
-    ]
-}
-
-
 def _unary(name: str, input: Tensor, a: float = 0.0, b: float = 0.0) -> Tensor:
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}: input is {type(input).__name__}, but a Tensor is expected; use fastcnn.tensor()")
-    function = _UNARY[name]
+    function = _functions.unary_function(name)
     result: Tensor = function.apply(input, a, b) if _recorded(input) else Tensor(function.kernel(input._data, a, b))
     return result
 

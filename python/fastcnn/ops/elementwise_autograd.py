@@ -3,6 +3,7 @@
 # ruff: noqa: D102
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from .. import _C
@@ -191,6 +192,7 @@ class Where(Function):
         )
 
 
+@functools.cache
 def unary_function(name: str) -> Any:
     """The differentiable `Function` of the kernel `_C.<name>`, called as `apply(input, a, b)`."""
     kernel, backward_kernel = getattr(_C, name), getattr(_C, f"{name}_backward")
