@@ -57,6 +57,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         device=options.device,
         peer=options.peer,
     )
+    jobs = list(kernels.jobs(settings)) if options.what == "kernels" else []
+    if options.what == "kernels" and not jobs:
+        raise SystemExit(f"nothing matches --filter {options.filter!r}")
     result: dict[str, Any] = {"machine": machine.describe()}
     if options.peer == "torch":
         result["peer_version"] = f"torch {torch_version()}"
@@ -67,7 +70,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         result["models"] = models.run(settings, options.quick)
     else:
         rows = []
-        for job in kernels.jobs(settings):
+        for job in jobs:
             if sys.stderr.isatty():
                 print(f"\r\x1b[K{job.name}", end="", file=sys.stderr, flush=True)
             rows.append(kernels.run_job(job, settings))
