@@ -329,3 +329,15 @@ def test_constant_padding_layer() -> None:
     layer = nn.ConstantPad2d((1, 0, 0, 0), 3.5)
     assert layer(fc.zeros(1, 1, 1, 1)).numpy().tolist() == [[[[3.5, 0.0]]]]
     assert repr(layer) == "ConstantPad2d(padding=(1, 0, 0, 0), value=3.5)"
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "row_major"])
+@pytest.mark.parametrize("batch", [0, 2])
+def test_bias_gradient_alone_when_the_weight_is_frozen(layout, batch):
+    rng = np.random.default_rng(3)
+    image, weight = rng.standard_normal((batch, 3, 5, 6)), rng.standard_normal((4, 3, 3, 2))
+    bias = fc.zeros(4, dtype=fc.float64).requires_grad_()
+    output = F.conv2d(fc.tensor(image), fc.tensor(weight), bias)
+    cotangent = rng.standard_normal(output.shape)
+    output.backward(fc.Tensor(_C.to_layout(fc.tensor(cotangent)._data, layout)))
+    np.testing.assert_allclose(bias.grad.numpy(), cotangent.sum((0, 2, 3)), rtol=1e-12, atol=1e-12)

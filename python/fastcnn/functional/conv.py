@@ -56,18 +56,23 @@ class _Conv2d(Function):
         grad_input = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
             grad_input = _shaped(_C.conv2d_backward_input(gradient, weight, batch.shape, *geometry), ndim)
-        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            with_bias = ctx.needs_input_grad[2]
+        bias_out = ctx.grad_buffer(2) if ctx.needs_input_grad[2] else None
+        if ctx.needs_input_grad[1]:
             grad_weight, grad_bias = _C.conv2d_backward_weight(
                 gradient,
                 batch,
                 weight.shape,
                 *geometry,
-                bias=with_bias,
-                out=ctx.grad_buffer(1) if ctx.needs_input_grad[1] else None,
-                bias_out=ctx.grad_buffer(2) if with_bias else None,
+                bias=ctx.needs_input_grad[2],
+                out=ctx.grad_buffer(1),
+                bias_out=bias_out,
             )
-        return grad_input, grad_weight if ctx.needs_input_grad[1] else None, grad_bias, None, None
+        elif ctx.needs_input_grad[2]:
+            channels = weight.shape[0]
+            gradient = _C.to_layout(gradient, "channels_last")
+            pixels = gradient.view_as((gradient.numel() // channels, channels), "row_major")
+            grad_bias = _C.linear_backward_bias(pixels, bias_out)
+        return grad_input, grad_weight, grad_bias, None, None
 
 
 def conv2d(
