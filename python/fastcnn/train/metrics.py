@@ -121,6 +121,7 @@ def plot_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> str | None:
                 axes.plot(epochs, [np.nan if v is None else v * scale for v in values], style, label=part)
                 axes.legend()
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_title(title)
         axes.grid(alpha=0.3)
     picture = io.BytesIO()
