@@ -1,6 +1,7 @@
 # Two commands set everything up on a fresh machine: `make demo` and `make test`. `make help` lists the others.
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
+# The optional second oracle of the tests, a CPU build of PyTorch; `make test TORCH=...` names another.
 TORCH ?= torch==2.13.0+cpu
 # Interpreter with tools/requirements-dev.txt: $(PYTHON) if it has them, else a virtual environment made for them.
 DEV_PYTHON ?= $(if $(shell $(PYTHON) -c 'import pybind11, pytest' 2>/dev/null && echo yes),$(PYTHON),.venv-dev/bin/python)
