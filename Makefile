@@ -62,7 +62,7 @@ sanitize: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## AddressSanitizer + UB
 	cp build/sanitize/csrc/_C*.so build/sanitize/python/fastcnn/
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 FASTCNN_SANITIZED=1 \
-	  PYTHONPATH=build/sanitize/python $(DEV_PYTHON) -m pytest -m "not slow" $(PYTEST_ARGS)
+	  PYTHONPATH=build/sanitize/python $(DEV_PYTHON) -m pytest --capture=sys -m "not slow" $(PYTEST_ARGS)
 
 .venv-dev/bin/python: tools/requirements-dev.txt
 	tools/make_venv .venv-dev $(PYTHON)

@@ -40,7 +40,7 @@ inline float log_normal_number(float x) {
   // Exponent and mantissa in [sqrt(1/2), sqrt(2)): subtract the bits of sqrt(1/2), as if it were 1.
   const int32_t shifted = bits - 0x3f3504f3;
   const int32_t exponent = shifted >> 23;
-  const int32_t mantissa = bits - (exponent << 23);
+  const int32_t mantissa = bits - exponent * (1 << 23);
   float z;
   std::memcpy(&z, &mantissa, sizeof z);
   z -= 1.0f;
