@@ -126,7 +126,13 @@ def run_job(job: Job, settings: Settings) -> Row:
     threads = _C.num_threads()
     interleave([*ours, *peers], settings.rounds, settings.sample_seconds)
     _C.set_num_threads(threads)
+    for contender in (*ours, *peers):
+        contender.run = _finished  # lets go of the job's data: rows are kept until the report
     return Row(job, ours, peers, wrong)
+
+
+def _finished() -> None:
+    raise RuntimeError("this contender has been timed and its data are gone")
 
 
 def fastcnn_call(job: Job, arrays: walk.Arrays, device: str) -> Callable[[], Any]:
