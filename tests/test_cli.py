@@ -125,7 +125,7 @@ def test_train_defaults_depend_on_the_data(monkeypatch: pytest.MonkeyPatch, tmp_
         return train._settings(parsed, given)[1]
 
     assert settings()["data"] == "mnist5k"
-    assert settings()["batch_size"] == 16
+    assert settings()["batch_size"] == 32
     assert settings("--data", "mnist")["lr"] == 0.05
     assert settings("--optimizer", "adam")["lr"] == 1e-3
     assert settings("--optimizer", "adam", "--lr", "0.3")["lr"] == 0.3
