@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,10 @@ from fastcnn import _C, random
 
 ISAS = ("scalar", "avx2", "avx512")
 SUPPORTED_ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]
+
+
+# Shells start background jobs with Ctrl-C ignored, which Python inherits; tests of interrupted runs need its default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["cpu"])
