@@ -107,6 +107,7 @@ def plot_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> str | None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         return "no training curve: matplotlib is not installed (pip install 'fastcnn[plots]')"
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -121,7 +122,7 @@ def plot_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> str | None:
                 axes.plot(epochs, [np.nan if v is None else v * scale for v in values], style, label=part)
                 axes.legend()
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(title)
         axes.grid(alpha=0.3)
     picture = io.BytesIO()
