@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/parallel.h"
+#include "core/precision.h"
 #include "core/stream.h"
+#include "ops/conv2d/conv2d_cuda.h"
+#include "ops/matmul/gemm_cuda.h"
 
 namespace fastcnn {
 
@@ -45,6 +50,13 @@ void correlate(Correlation conv, const WeightView& view, const float* x, const f
     return;
   }
   const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
+  if (precision() != Precision::highest && winograd_suits(conv, tile)) {
+    const Winograd plan = plan_winograd(conv, tile);
+    const Tensor packed = float_workspace(plan.packed), scratch = worker_scratch(plan.scratch);
+    FASTCNN_CPU(winograd_pack)(conv, view, weight, floats(packed));
+    FASTCNN_CPU(winograd_correlate)(plan, x, floats(packed), bias, relu, y, floats(scratch));
+    return;
+  }
   plan_bands(&conv, tile);
   const Tensor packed = float_workspace(packed_floats(conv, tile));
   const int64_t slot = scratch_floats(conv);
@@ -159,7 +171,18 @@ void backward_weight_float(const Conv2dShape& s, const float* grad_output, const
     backward_weight_depthwise(s, grad_output, input, grad_weight, grad_bias);
     return;
   }
-  const WeightGradient plan = plan_weight_gradient(s, FASTCNN_CPU(conv2d_tile)());
+  const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
+  if (precision() != Precision::highest && winograd_weight_suits(forward_correlation(s), tile)) {
+    const WinogradWeight plan = plan_winograd_weight(forward_correlation(s), tile);
+    const int64_t sums = checked_mul(plan.slices_o * plan.slices_c * 36, plan.slice_o * plan.slice_c);
+    const Tensor partial = float_workspace(checked_mul(plan.splits, sums)), scratch = worker_scratch(plan.scratch);
+    const Tensor bias = float_workspace(plan.splits * s.C_out);
+    FASTCNN_CPU(winograd_weight_partial)
+    (plan, input, grad_output, floats(partial), grad_bias ? floats(bias) : nullptr, floats(scratch));
+    FASTCNN_CPU(winograd_weight_reduce)(plan, floats(partial), floats(bias), grad_weight, grad_bias);
+    return;
+  }
+  const WeightGradient plan = plan_weight_gradient(s, tile);
   const int64_t rows = s.kH * s.kW * s.C_group();
   const Tensor partial = float_workspace(checked_mul(plan.splits * s.groups * (rows + 1), plan.lanes));
   float* bias_partial = grad_bias ? floats(partial) + plan.splits * s.groups * rows * plan.lanes : nullptr;
@@ -171,10 +194,10 @@ void backward_weight_float(const Conv2dShape& s, const float* grad_output, const
   (plan.splits, s.groups, rows, s.O_group(), plan.lanes, floats(partial), bias_partial, grad_weight, grad_bias);
 }
 
-Tensor conv2d_forward(const Tensor& any_input, const Tensor& any_weight, const OptionalTensor& optional_bias,
-                      const Shape& stride, const Shape& padding, const Shape& dilation, int64_t groups,
-                      const std::string& activation) {
-  const Tensor bias = value_or_undefined(optional_bias);
+// `statistics`: receives the output's (see cuda::conv2d_forward), or null.
+Tensor forward(const Tensor& any_input, const Tensor& any_weight, const Tensor& bias, const Shape& stride,
+               const Shape& padding, const Shape& dilation, int64_t groups, const std::string& activation,
+               Tensor* statistics) {
   check_same("conv2d", "input", any_input, "weight", any_weight);
   const Conv2dShape s = conv2d_shape(any_input.shape(), any_weight.shape(), stride, padding, dilation, groups);
   const bool relu = parse_activation(activation);
@@ -184,8 +207,19 @@ Tensor conv2d_forward(const Tensor& any_input, const Tensor& any_weight, const O
   }
   const Tensor input = channels_last("input", any_input), weight = channels_last("weight", any_weight);
   const Tensor output = empty(output_shape(s), input.dtype(), input.device());
-  if (output.numel() == 0) return output;
+  const Tensor moments = statistics ? empty({2, s.C_out}, DType::float64, input.device()) : Tensor();
+  if (statistics) *statistics = moments;
+  if (output.numel() == 0) {
+    if (statistics) zero_(moments);
+    return output;
+  }
   current_stream(input.device()).run("conv2d_forward", [=] {
+    FASTCNN_IF_CUDA(input) {
+      if (!s.depthwise() || moments.defined())
+        return cuda::conv2d_forward(s, input, weight, bias, relu, output, moments);
+      return cuda::conv2d_depthwise_forward(s, input.dtype(), input.raw(), weight.raw(),
+                                            bias.defined() ? bias.raw() : nullptr, relu, output.raw());
+    }
     if (input.dtype() == DType::float64) {
       conv2d_forward_reference(s, input.data<double>(), weight.data<double>(),
                                bias.defined() ? bias.data<double>() : nullptr, relu, output.data<double>());
@@ -195,6 +229,21 @@ Tensor conv2d_forward(const Tensor& any_input, const Tensor& any_weight, const O
     }
   });
   return output;
+}
+
+Tensor conv2d_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias, const Shape& stride,
+                      const Shape& padding, const Shape& dilation, int64_t groups, const std::string& activation) {
+  return forward(input, weight, value_or_undefined(bias), stride, padding, dilation, groups, activation, nullptr);
+}
+
+std::pair<Tensor, Tensor> conv2d_forward_statistics(const Tensor& input, const Tensor& weight,
+                                                    const OptionalTensor& bias, const Shape& stride,
+                                                    const Shape& padding, const Shape& dilation, int64_t groups) {
+  check(input.device().is_cuda(), "conv2d_forward_statistics: input is on ", input.device(), ", but must be on cuda");
+  Tensor statistics;
+  const Tensor output =
+      forward(input, weight, value_or_undefined(bias), stride, padding, dilation, groups, "none", &statistics);
+  return {output, statistics};
 }
 
 Tensor conv2d_backward_input(const Tensor& any_grad_output, const Tensor& any_weight, const Shape& input_shape,
@@ -207,6 +256,11 @@ Tensor conv2d_backward_input(const Tensor& any_grad_output, const Tensor& any_we
   const Tensor grad_input = empty(input_shape, grad_output.dtype(), grad_output.device());
   if (grad_input.numel() == 0) return grad_input;
   current_stream(grad_output.device()).run("conv2d_backward_input", [=] {
+    FASTCNN_IF_CUDA(weight) {
+      if (!s.depthwise()) return cuda::conv2d_backward_input(s, grad_output, weight, grad_input);
+      return cuda::conv2d_depthwise_backward_input(s, weight.dtype(), grad_output.raw(), weight.raw(),
+                                                   grad_input.raw());
+    }
     if (weight.dtype() == DType::float64) {
       conv2d_backward_input_reference(s, grad_output.data<double>(), weight.data<double>(), grad_input.data<double>());
     } else {
@@ -243,6 +297,11 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& any_grad_
     return {grad_weight, optional_bias};
   }
   current_stream(input.device()).run("conv2d_backward_weight", [=] {
+    FASTCNN_IF_CUDA(input) {
+      if (!s.depthwise()) return cuda::conv2d_backward_weight(s, grad_output, input, grad_weight, grad_bias);
+      return cuda::conv2d_depthwise_backward_weight(s, input.dtype(), grad_output.raw(), input.raw(), grad_weight.raw(),
+                                                    with_bias ? grad_bias.raw() : nullptr);
+    }
     if (input.dtype() == DType::float64) {
       conv2d_backward_weight_reference(s, grad_output.data<double>(), input.data<double>(), grad_weight.data<double>(),
                                        with_bias ? grad_bias.data<double>() : nullptr);
@@ -260,6 +319,8 @@ Tensor conv2d_mask_relu(const Tensor& any_grad_output, const Tensor& output) {
   const Tensor grad_output = to_layout(any_grad_output, output.layout());
   const Tensor masked = empty_like(output);
   current_stream(output.device()).run("conv2d_mask_relu", [=] {
+    FASTCNN_IF_CUDA(output)
+    return cuda::mask_relu(output.dtype(), grad_output.raw(), output.raw(), masked.raw(), output.numel());
     if (output.dtype() == DType::float32) {
       FASTCNN_CPU(conv2d_mask_relu)
       (grad_output.data<float>(), output.data<float>(), masked.data<float>(), output.numel());
@@ -271,12 +332,32 @@ Tensor conv2d_mask_relu(const Tensor& any_grad_output, const Tensor& output) {
   return masked;
 }
 
+// Which float32 CPU kernel the three directions of a convolution take on the active instruction set.
+std::tuple<std::string, std::string, std::string> conv2d_algorithms(const Shape& input, const Shape& weight,
+                                                                    const Shape& stride, const Shape& padding,
+                                                                    const Shape& dilation, int64_t groups) {
+  const Conv2dShape s = conv2d_shape(input, weight, stride, padding, dilation, groups);
+  if (s.depthwise()) return {"depthwise", "depthwise", "depthwise"};
+  const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
+  const bool allowed = precision() != Precision::highest;
+  const auto name = [&](bool suits) { return allowed && suits ? "winograd" : "direct"; };
+  const bool blocks = backward_block_width(s, tile) > 1;
+  return {name(winograd_suits(forward_correlation(s), tile)),
+          blocks ? "direct by blocks" : name(winograd_suits(backward_correlation(s, 0, 0), tile)),
+          name(winograd_weight_suits(forward_correlation(s), tile))};
+}
+
 }  // namespace
 
 void bind_conv2d(py::module_& m) {
   m.def("conv2d_forward", &conv2d_forward, py::arg("input"), py::arg("weight"), py::arg("bias"), py::arg("stride"),
         py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("activation") = "none", release_gil(),
         "activation(conv2d(input, weight) + bias); padding (pH, pW) or (top, bottom, left, right).");
+  m.def("conv2d_forward_statistics", &conv2d_forward_statistics, py::arg("input"), py::arg("weight"), py::arg("bias"),
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"), release_gil(),
+        "The output of conv2d_forward and, (2, C_out) in float64, every channel's mean and sum of squared deviations "
+        "from "
+        "it, taken from the output's values before they leave the chip. CUDA only.");
   m.def("conv2d_backward_input", &conv2d_backward_input, py::arg("grad_output"), py::arg("weight"),
         py::arg("input_shape"), py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
         release_gil(), "Gradient with respect to the input.");
@@ -284,6 +365,19 @@ void bind_conv2d(py::module_& m) {
         py::arg("weight_shape"), py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
         py::arg("bias") = false, py::arg("out") = py::none(), py::arg("bias_out") = py::none(), release_gil(),
         "Gradients with respect to the weight and, if `bias`, the bias (else None), written to out and bias_out.");
+  m.def("conv2d_algorithms", &conv2d_algorithms, py::arg("input_shape"), py::arg("weight_shape"), py::arg("stride"),
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"),
+        "Names of the float32 CPU kernels of forward, input gradient and weight gradient under the current precision.");
+  m.def(
+      "cuda_force_gemm",
+      [](int tile, int64_t splits, int64_t images) {
+        cuda::force_gemm(tile, splits);
+        if constexpr (cuda::kBuilt) cuda::limit_images(images);
+      },
+      py::arg("tile") = -1, py::arg("splits") = 0, py::arg("images") = 0,
+      "Test hook for CUDA products and convolutions: the tile (0: 128x256, 1: 128x128, 2: 128x64, 3: 64x128, 4: 64x64; "
+      "-1: chosen) and the number of blocks that share one along K (0: chosen), where possible; the most images per "
+      "launch.");
   m.def("conv2d_mask_relu", &conv2d_mask_relu, py::arg("grad_output"), py::arg("output"), release_gil(),
         "grad_output where output > 0, else 0: the gradient of the fused ReLU.");
 }

@@ -14,6 +14,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/isa.h"
 
 namespace fastcnn {
@@ -118,6 +119,39 @@ FASTCNN_DECLARE_CPU(void, conv2d_weight_partial, const WeightGradient& plan, con
 FASTCNN_DECLARE_CPU(void, conv2d_weight_reduce, int64_t splits, int64_t groups, int64_t rows, int64_t O, int64_t lanes,
                     const float* partial, const float* bias_partial, float* grad_weight, float* grad_bias)
 
+// Winograd F(4x4, 3x3): see conv2d_winograd_cpu.cpp.
+struct Winograd {
+  Correlation conv;
+  int64_t tiles_h, tiles_w;          // per image, of 4x4 output pixels
+  int64_t block, slices;             // tiles of a chunk; the panels are dealt to `slices` chunks
+  int64_t v_tile, v_point, m_point;  // strides of the transformed inputs and of the products, in floats
+  int64_t scratch;                   // floats per worker
+  int64_t packed;                    // floats of the transformed weights
+};
+bool winograd_suits(const Correlation& conv, const Conv2dTile& tile);  // applicable, and faster by the cost model
+Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile);
+// conv2d_winograd_cpu.cpp. `scratch` has num_threads() slots of plan.scratch floats, `u` plan.packed floats.
+FASTCNN_DECLARE_CPU(void, winograd_pack, const Correlation& conv, const WeightView& view, const float* weight, float* u)
+FASTCNN_DECLARE_CPU(void, winograd_correlate, const Winograd& plan, const float* x, const float* u, const float* bias,
+                    bool relu, float* y, float* scratch)
+
+// The weight gradient, with the geometry of the forward pass.
+struct WinogradWeight {
+  Correlation conv;
+  int64_t tiles_h, tiles_w;                      // per image, of 4x4 output pixels
+  int64_t slice_o, slice_c, slices_o, slices_c;  // channels of a chunk, and how many such slices
+  int64_t splits, block;                         // parts of the tiles; tiles transformed at a time
+  int64_t scratch;                               // floats per worker
+};
+bool winograd_weight_suits(const Correlation& conv, const Conv2dTile& tile);
+WinogradWeight plan_winograd_weight(const Correlation& conv, const Conv2dTile& tile);
+// conv2d_winograd_weight_cpu.cpp. partial (splits, slices_o, slices_c, 36, slice_o, slice_c); bias_partial (splits, O)
+// or null.
+FASTCNN_DECLARE_CPU(void, winograd_weight_partial, const WinogradWeight& plan, const float* x, const float* grad_output,
+                    float* partial, float* bias_partial, float* scratch)
+FASTCNN_DECLARE_CPU(void, winograd_weight_reduce, const WinogradWeight& plan, const float* partial,
+                    const float* bias_partial, float* grad_weight, float* grad_bias)
+
 // conv2d_depthwise_cpu.cpp: one input and one output channel per group; weight (taps, channels).
 FASTCNN_DECLARE_CPU(void, conv2d_depthwise_pack, const Correlation& conv, const WeightView& view, const float* weight,
                     float* packed)
@@ -142,4 +176,16 @@ void conv2d_backward_input_reference(const Conv2dShape& shape, const double* gra
 void conv2d_backward_weight_reference(const Conv2dShape& shape, const double* grad_output, const double* input,
                                       double* grad_weight, double* grad_bias);
 
+namespace cuda {
+
+// Depthwise convolution (s.depthwise(), any number of filters per channel) on CUDA, float32 or bfloat16; `bias` and
+// `grad_bias` may be null. Sums are float32.
+void conv2d_depthwise_forward(const Conv2dShape& s, DType dtype, const void* input, const void* weight,
+                              const void* bias, bool relu, void* output);
+void conv2d_depthwise_backward_input(const Conv2dShape& s, DType dtype, const void* grad_output, const void* weight,
+                                     void* grad_input);
+void conv2d_depthwise_backward_weight(const Conv2dShape& s, DType dtype, const void* grad_output, const void* input,
+                                      void* grad_weight, void* grad_bias);
+
+}  // namespace cuda
 }  // namespace fastcnn

@@ -4,22 +4,11 @@
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_band.h"
-#include "ops/conv2d/conv2d_microkernel.h"
+#include "ops/conv2d/conv2d_block.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
-
-struct BlockArguments {
-  const float* x;
-  const float* weights;
-  const float* bias;        // of the panel; may be null
-  float* y;                 // at the panel's first channel
-  const int64_t* x_offset;  // of the block's pixels
-  const int64_t* y_offset;
-  int64_t lanes;  // that exist of the last (half) vector
-  bool relu;
-};
 
 template <int MR, int NV, int NH>
 struct CorrelateBlock {
@@ -66,6 +55,10 @@ struct CorrelateBlock {
 };
 
 }  // namespace
+
+void correlate_block(const BlockArguments& args, int64_t rows, int64_t width, const Steps& steps) {
+  kernel_of<CorrelateBlock>(rows, width)(args, steps);
+}
 
 Conv2dTile conv2d_tile() { return {kGrain, kPanel}; }
 
@@ -155,7 +148,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
           const int64_t begin = pixels * block / blocks, end = pixels * (block + 1) / blocks;
           args.x_offset = x_offset + begin;
           args.y_offset = y_offset + begin;
-          kernel_of<CorrelateBlock>(end - begin, width)(args, steps);
+          correlate_block(args, end - begin, width, steps);
         }
       }
     }

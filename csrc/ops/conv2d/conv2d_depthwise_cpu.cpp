@@ -47,12 +47,17 @@ void for_each_run(const Correlation& conv, int64_t n, int64_t row, const Body& b
   }
 }
 
+// The kernels stride over pixels; the rows they meet for the first time are better fetched in one go.
+void prefetch_row(const float* row, int64_t count) {
+  for (int64_t i = 0; i < count; i += 16) simd::prefetch(row + i);
+}
+
 struct ForwardArguments {
   const float* x;       // input pixel under tap (0, 0) of output pixel 0, at the first channel
   const float* weight;  // of tap (0, 0), at the first channel
   const float* bias;    // may be null
   float* y;             // of output pixel 0
-  int64_t x_step, y_step, x_tap_row, x_tap, channels, taps_w;
+  int64_t x_step, y_step, x_row, x_tap_row, x_tap, channels, taps_w;
   int64_t lanes;  // of the last vector
   bool relu;
 };
@@ -116,6 +121,111 @@ void forward_pixels(ForwardArguments args, const Run& run, int64_t q, bool wide,
   }
 }
 
+// Rows of 3, 5 or 7 taps at stride 1 or 2: a window slides along MR neighbouring output pixels of one vector of
+// channels, so that an input is loaded once for all taps of its row, and a weight once for all MR pixels. `left` and
+// `right` are the columns of the window inside the image: an edge block (kEdge) takes zeros outside of them.
+struct Window {
+  const float* x;  // input pixel under the first tap of the block's first output pixel and row h0
+  int64_t h0, h1, left, right;
+};
+
+template <int K, int S, int MR, bool kEdge>
+void sliding_block(const ForwardArguments& args, const Window& window, float* y) {
+  constexpr int kColumns = (MR - 1) * S + K;
+  const bool whole = args.lanes == kWidth;
+  const auto load = [&](const float* p) { return whole ? simd::load(p) : simd::load_n(p, args.lanes); };
+  Vec acc[MR];
+  const Vec bias = args.bias ? load(args.bias) : simd::zero();
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) acc[i] = bias;
+  for (int64_t h = window.h0; h < window.h1; ++h) {
+    const float* const x = window.x + (h - window.h0) * args.x_tap_row;
+    const float* const taps = args.weight + h * K * args.channels;
+    Vec weight[K];
+#pragma GCC unroll 8
+    for (int t = 0; t < K; ++t) weight[t] = load(taps + t * args.channels);
+#pragma GCC unroll 32
+    for (int i = 0; i < kColumns; ++i) {
+      if (kEdge && (i < window.left || i >= window.right)) continue;
+      const Vec value = load(x + i * args.x_tap);
+#pragma GCC unroll 8
+      for (int t = 0; t < K; ++t)
+        if (i >= t && (i - t) % S == 0 && (i - t) / S < MR)
+          acc[(i - t) / S] = simd::fma(value, weight[t], acc[(i - t) / S]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) {
+    const Vec value = args.relu ? simd::max(simd::zero(), acc[i]) : acc[i];
+    whole ? simd::store(y + i * args.y_step, value) : simd::store_n(y + i * args.y_step, value, args.lanes);
+  }
+}
+
+using SlidingKernel = void (*)(const ForwardArguments&, const Window&, float*);
+struct SlidingKernels {
+  int stride;
+  SlidingKernel inner[3], edge[3];  // of 8, 4 and 1 pixels
+};
+constexpr int64_t kSlidingPixels[] = {8, 4, 1};
+
+template <int K, int S>
+constexpr SlidingKernels kSliding = {
+    S,
+    {sliding_block<K, S, 8, false>, sliding_block<K, S, 4, false>, sliding_block<K, S, 1, false>},
+    {sliding_block<K, S, 8, true>, sliding_block<K, S, 4, true>, sliding_block<K, S, 1, true>}};
+
+// Null where the taps or strides have no such kernel.
+const SlidingKernels* sliding_kernels(const Correlation& conv) {
+  if (conv.dilation_w != 1) return nullptr;
+  switch (conv.taps_w * 10 + conv.stride_w) {
+    case 31:
+      return &kSliding<3, 1>;
+    case 32:
+      return &kSliding<3, 2>;
+    case 51:
+      return &kSliding<5, 1>;
+    case 52:
+      return &kSliding<5, 2>;
+    case 71:
+      return &kSliding<7, 1>;
+    case 72:
+      return &kSliding<7, 2>;
+    default:
+      return nullptr;
+  }
+}
+
+// One output row, block by block, all channels of a block at a time: neighbouring vectors share cache lines and pages.
+void sliding_row(const SlidingKernels& kernels, const Correlation& conv, ForwardArguments args, int64_t n, int64_t row,
+                 const float* x_row, const float* weight, const float* bias, float* y_row) {
+  Window window;
+  valid_taps(row * conv.stride_h + conv.origin_h, conv.dilation_h, conv.taps_h, conv.H, &window.h0, &window.h1);
+  const int size = conv.W_out >= 8 ? 0 : conv.W_out >= 4 ? 1 : 2;
+  const int64_t pixels = kSlidingPixels[size], columns = (pixels - 1) * conv.stride_w + conv.taps_w;
+  for (int64_t q = 0; q < conv.W_out; q += pixels) {
+    q = min_of(q, conv.W_out - pixels);  // the last block overlaps the one before
+    const int64_t column = q * conv.stride_w + conv.origin_w;
+    window.left = max_of(-column, 0);
+    window.right = min_of(conv.W - column, columns);
+    // The part of the next output row's newest input rows below this block.
+    const int64_t newest = row * conv.stride_h + conv.origin_h + (conv.taps_h - 1) * conv.dilation_h + 1;
+    for (int64_t r = max_of(newest, 0); r < min_of(newest + conv.stride_h, conv.H); ++r) {
+      const int64_t first = max_of(column, 0), last = min_of(column + pixels * conv.stride_w, conv.W);
+      prefetch_row(
+          x_row + (r - row * conv.stride_h - conv.origin_h) * args.x_row + (first - conv.origin_w) * args.channels,
+          (last - first) * args.channels);
+    }
+    const SlidingKernel kernel = (window.left > 0 || window.right < columns ? kernels.edge : kernels.inner)[size];
+    for (int64_t c = 0; c < args.channels; c += kWidth) {
+      window.x = x_row + q * args.x_step + window.h0 * args.x_tap_row + c;
+      args.weight = weight + c;
+      args.bias = bias ? bias + c : nullptr;
+      args.lanes = min_of(kWidth, args.channels - c);
+      kernel(args, window, y_row + q * args.y_step + c);
+    }
+  }
+}
+
 // acc[t] += sum over the run of grad_output[q] * x[q + offset[t]], one vector of channels.
 template <int T>
 void weight_taps(const float* x, const int64_t* offset, int64_t x_step, const float* grad_output, int64_t y_step,
@@ -149,11 +259,6 @@ const WeightKernel kWeightKernels[] = {
     weight_taps<10>, weight_taps<11>, weight_taps<12>,
 #endif
 };
-
-// The weight gradient strides over pixels; the rows it meets for the first time are better fetched in one go.
-void prefetch_row(const float* row, int64_t count) {
-  for (int64_t i = 0; i < count; i += 16) simd::prefetch(row + i);
-}
 
 // The weight gradient of one run, a few taps at a time.
 void weight_run(const Correlation& conv, const Run& run, const float* x, const float* grad_output, float* partial) {
@@ -198,16 +303,22 @@ void conv2d_depthwise(const Correlation& conv, const float* x, const float* weig
   ForwardArguments args;
   args.x_step = conv.stride_w * channels;
   args.y_step = conv.y_pixel;
+  args.x_row = conv.W * channels;
   args.x_tap_row = conv.dilation_h * conv.W * channels;
   args.x_tap = conv.dilation_w * channels;
   args.channels = channels;
   args.taps_w = conv.taps_w;
   args.relu = relu;
+  const SlidingKernels* const sliding = sliding_kernels(conv);
   parallel_for(conv.N * blocks, [&](int64_t chunk) {
     const int64_t n = chunk / blocks, row_begin = chunk % blocks * kRowsPerChunk;
     for (int64_t row = row_begin; row < min_of(row_begin + kRowsPerChunk, conv.H_out); ++row) {
       const float* x_row = x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels;
       float* y_row = y + conv.y_offset + n * conv.y_image + row * conv.y_row;
+      if (sliding) {
+        sliding_row(*sliding, conv, args, n, row, x_row, weight, bias, y_row);
+        continue;
+      }
       for_each_run(conv, n, row, [&](const Run& run) {
         const bool wide = run.end - run.begin >= kPixels;
         for (int64_t q = run.begin; q < run.end; q += wide ? kPixels : 1) {

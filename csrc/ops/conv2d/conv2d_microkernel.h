@@ -13,6 +13,12 @@
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
+
+struct Steps {
+  int64_t count[3];  // outer to inner
+  int64_t step[3];   // of a, in elements
+};
+
 namespace {
 
 using simd::Vec;
@@ -49,11 +55,6 @@ FASTCNN_INLINE HalfVec load_half(const float* p, int64_t n) { return simd::load_
 FASTCNN_INLINE void store_half(float* p, HalfVec a, int64_t n) { simd::store_n(p, a, n); }
 #endif
 constexpr int64_t kGrain = HalfVec::N;  // panels are multiples of it
-
-struct Steps {
-  int64_t count[3];  // outer to inner
-  int64_t step[3];   // of a, in elements
-};
 
 // MR rows of NV vectors and NH (0 or 1) half vectors.
 template <int MR, int NV, int NH>

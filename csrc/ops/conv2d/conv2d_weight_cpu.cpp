@@ -4,25 +4,14 @@
 // partial sums over the chunks in a fixed order by conv2d_weight_reduce, which also transposes.
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d_band.h"
-#include "ops/conv2d/conv2d_microkernel.h"
+#include "ops/conv2d/conv2d_block.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
 
-struct BlockArguments {
-  const float* input;
-  const float* grad_output;
-  int64_t pixel;            // floats between pixels of grad_output
-  float* partial;           // at the panel's first lane
-  const int64_t* x_offset;  // of the block's rows
-  const int64_t* row;       // where the rows lie in partial
-  int64_t lanes;            // of the last vector that exist
-  bool first;               // partial is written, not added to
-};
-
 template <int MR, int NV, int NH, bool kTail>
-FASTCNN_INLINE void gradient_block(const BlockArguments& args, const Steps& steps) {
+FASTCNN_INLINE void multiply_and_add(const GradientArguments& args, const Steps& steps) {
   Block<MR, NV, NH> block;
   Block<MR, NV, NH>::clear(block);
   Block<MR, NV, NH>::template accumulate<kTail>(block, args.input, args.x_offset, args.grad_output, args.pixel, steps,
@@ -46,12 +35,16 @@ FASTCNN_INLINE void gradient_block(const BlockArguments& args, const Steps& step
 
 template <int MR, int NV, int NH>
 struct GradientBlock {
-  static void run(const BlockArguments& args, const Steps& steps) { gradient_block<MR, NV, NH, false>(args, steps); }
+  static void run(const GradientArguments& args, const Steps& steps) {
+    multiply_and_add<MR, NV, NH, false>(args, steps);
+  }
 };
 
 template <int MR, int NV, int NH>
 struct GradientTailBlock {
-  static void run(const BlockArguments& args, const Steps& steps) { gradient_block<MR, NV, NH, true>(args, steps); }
+  static void run(const GradientArguments& args, const Steps& steps) {
+    multiply_and_add<MR, NV, NH, true>(args, steps);
+  }
 };
 
 // to[lane] (+)= sum of `pixels` rows of grad_output, `pixel` floats apart.
@@ -72,6 +65,11 @@ void sum_rows(const float* grad_output, int64_t pixel, int64_t pixels, int64_t c
 }
 
 }  // namespace
+
+void gradient_block(const GradientArguments& args, int64_t rows, int64_t width, const Steps& steps, bool tail) {
+  const auto kernel = tail ? kernel_of<GradientTailBlock>(rows, width) : kernel_of<GradientBlock>(rows, width);
+  kernel(args, steps);
+}
 
 void conv2d_weight_partial(const WeightGradient& plan, const float* input, const float* grad_output, float* partial,
                            float* bias_partial, float* scratch, int64_t scratch_floats) {
@@ -116,7 +114,7 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
       Steps steps{{images, height, conv.W_out}, {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
       for (int64_t o = 0; o < plan.lanes; o += kPanel) {
         const int64_t width = min_of(kPanel, plan.lanes - o);
-        BlockArguments args;
+        GradientArguments args;
         args.input = source;
         args.grad_output = gradient + o;
         args.pixel = C_out;
@@ -128,9 +126,7 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
           const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
           args.x_offset = x_offset + begin;
           args.row = partial_row + begin;
-          const auto kernel =
-              whole ? kernel_of<GradientBlock>(end - begin, width) : kernel_of<GradientTailBlock>(end - begin, width);
-          kernel(args, steps);
+          gradient_block(args, end - begin, width, steps, !whole);
         }
       }
     }

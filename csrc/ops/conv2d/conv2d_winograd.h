@@ -1,0 +1,79 @@
+// What the Winograd kernels share: tiles of 4x4 outputs under 6x6 inputs, and the transforms of F(4x4, 3x3) with the
+// points {0, 1, -1, 1/2, -2, infinity}.
+#pragma once
+#include "ops/conv2d/conv2d_band.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+using simd::fma;
+using simd::set1;
+using simd::Vec;
+
+constexpr int kPoints = 36;
+
+// B^T d.
+FASTCNN_INLINE void transform_input(const Vec (&d)[6], Vec (&t)[6]) {
+  const Vec s31 = d[3] - d[1], s42 = d[4] - d[2];
+  t[0] = fma(set1(1.5f), s31, fma(set1(-2.0f), d[2], d[0] + d[4]));
+  t[1] = fma(set1(2.5f), d[3], fma(set1(0.5f), d[2], d[4] - d[1]));
+  t[2] = fma(set1(-2.5f), d[2], fma(set1(0.5f), d[3], d[4] + d[1]));
+  t[3] = fma(set1(2.0f), s31, s42);
+  t[4] = fma(set1(-0.5f), s31, s42);
+  t[5] = fma(set1(1.5f), s42, fma(set1(-2.0f), d[3], d[5] + d[1]));
+}
+
+// v[(i, j), c] of one tile whose first input pixel is (row, column), for `channels` channels of `C`; pixels outside the
+// image are zero.
+template <bool kInside>
+[[maybe_unused]] void transform_input_tile(const Correlation& conv, const float* image, int64_t row, int64_t column,
+                                           int64_t channels, float* v, int64_t point) {
+  for (int64_t c = 0; c < channels; c += kWidth) {
+    const int64_t lanes = min_of(kWidth, channels - c);
+    Vec rows[6][6];
+    for (int j = 0; j < 6; ++j) {
+      Vec d[6], t[6];
+#pragma GCC unroll 6
+      for (int i = 0; i < 6; ++i) {
+        const bool inside =
+            kInside || (uint64_t(row + i) < uint64_t(conv.H) && uint64_t(column + j) < uint64_t(conv.W));
+        const float* const p = image + ((row + i) * conv.W + column + j) * conv.C + c;
+        d[i] = !inside ? simd::zero() : lanes == kWidth ? simd::load(p) : simd::load_n(p, lanes);
+      }
+      transform_input(d, t);
+#pragma GCC unroll 6
+      for (int i = 0; i < 6; ++i) rows[i][j] = t[i];
+    }
+    for (int i = 0; i < 6; ++i) {
+      Vec t[6];
+      transform_input(rows[i], t);
+#pragma GCC unroll 6
+      for (int j = 0; j < 6; ++j) simd::store(v + (i * 6 + j) * point + c, t[j]);
+    }
+  }
+}
+
+struct Tile {
+  int64_t image, row, column;  // of the first output pixel
+};
+
+[[maybe_unused]] Tile tile_of(int64_t tiles_h, int64_t tiles_w, int64_t i) {
+  const int64_t per_image = tiles_h * tiles_w, rest = i % per_image;
+  return {i / per_image, rest / tiles_w * 4, rest % tiles_w * 4};
+}
+
+// The transformed inputs of `tile`: channels [0, channels) from x on.
+[[maybe_unused]] void transform_input_tile(const Correlation& conv, const Tile& tile, const float* x, int64_t channels,
+                                           float* v, int64_t point) {
+  const int64_t row = tile.row + conv.origin_h, column = tile.column + conv.origin_w;
+  const float* const image = x + tile.image * conv.H * conv.W * conv.C;
+  if (row >= 0 && column >= 0 && row + 6 <= conv.H && column + 6 <= conv.W)
+    transform_input_tile<true>(conv, image, row, column, channels, v, point);
+  else
+    transform_input_tile<false>(conv, image, row, column, channels, v, point);
+}
+
+}  // namespace
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn

@@ -1,0 +1,163 @@
+// Winograd convolution F(4x4, 3x3) (Lavin & Gray 2015) for 3x3 correlations of stride 1: forward and input gradient.
+//
+//   y = A^T [ (G w G^T) * (B^T x B) ] A      per tile of 4x4 outputs and 6x6 inputs, summed over channels before A
+//
+// 36 products replace 144. The points {0, 1, -1, 1/2, -2, infinity} round half as much as the textbook's
+// {0, 1, -1, 2, -2, infinity}. A chunk takes a block of tiles: it transforms their inputs into an L2-sized buffer
+// v (36, tiles, C), and for each panel of output channels makes the 36 products m (36, tiles, panel) with the register
+// block of the direct kernel, then transforms m back and stores. Zeros stand for the padding.
+#include "core/parallel.h"
+#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_block.h"
+#include "ops/conv2d/conv2d_winograd.h"
+#include "ops/matmul/transpose.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+// G g.
+FASTCNN_INLINE void transform_weight(const Vec (&g)[3], Vec (&t)[6]) {
+  const Vec third = set1(1.0f / 3), fifteenth = set1(1.0f / 15);
+  t[0] = g[0];
+  t[1] = (g[0] + g[1] + g[2]) * third;
+  t[2] = (g[1] - g[0] - g[2]) * third;
+  t[3] = fma(set1(4.0f), g[0], fma(set1(2.0f), g[1], g[2])) * (set1(-4.0f) * fifteenth);
+  t[4] = fma(set1(4.0f), g[2], fma(set1(-2.0f), g[1], g[0])) * fifteenth;
+  t[5] = g[2];
+}
+
+// A^T m.
+FASTCNN_INLINE void transform_output(const Vec (&m)[6], Vec (&t)[4]) {
+  const Vec sum = m[1] + m[2], difference = m[1] - m[2];
+  t[0] = (m[0] + sum) + (m[3] + m[4]);
+  t[1] = fma(set1(0.5f), m[3], fma(set1(-2.0f), m[4], difference));
+  t[2] = fma(set1(0.25f), m[3], fma(set1(4.0f), m[4], sum));
+  t[3] = fma(set1(0.125f), m[3], fma(set1(-8.0f), m[4], difference)) + m[5];
+}
+
+// y of one tile and one vector of output channels; `height` x `width` of its pixels exist.
+void transform_output_tile(const float* m, int64_t point, Vec bias, bool relu, float* y, int64_t y_row, int64_t y_pixel,
+                           int64_t height, int64_t width, int64_t lanes) {
+  Vec rows[4][6];
+#pragma GCC unroll 6
+  for (int j = 0; j < 6; ++j) {
+    Vec d[6], t[4];
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; ++i) d[i] = simd::load(m + (i * 6 + j) * point);
+    transform_output(d, t);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) rows[i][j] = t[i];
+  }
+  for (int64_t i = 0; i < height; ++i) {
+    Vec t[4];
+    transform_output(rows[i], t);
+    for (int64_t j = 0; j < width; ++j) {
+      Vec value = t[j] + bias;
+      if (relu) value = simd::max(simd::zero(), value);
+      float* const p = y + i * y_row + j * y_pixel;
+      lanes == kWidth ? simd::store(p, value) : simd::store_n(p, value, lanes);
+    }
+  }
+}
+
+}  // namespace
+
+// u[panel][point][c][lanes of the panel] = (G w G^T)[point] of filter (o, c); missing channels are zero.
+void winograd_pack(const Correlation& conv, const WeightView& view, const float* weight, float* u) {
+  constexpr int64_t kRun = 16;
+  const int64_t panels = (conv.O + kPanel - 1) / kPanel, runs = (conv.C + kRun - 1) / kRun;
+  const int64_t total = (conv.O + kWidth - 1) / kWidth * kWidth;
+  parallel_for(panels * runs, [&](int64_t chunk) {
+    const int64_t o = chunk / runs * kPanel, first = chunk % runs * kRun;
+    const int64_t width = min_of(kPanel, total - o), valid = min_of(width, conv.O - o);
+    const int64_t channels = min_of(kRun, conv.C - first);
+    alignas(64) float taps[9][kRun * kPanel];
+    if (valid < width) memset(taps, 0, sizeof taps);
+    for (int64_t t = 0; t < 9; ++t) {
+      const float* const from =
+          weight + view.start + t / 3 * view.tap_h + t % 3 * view.tap_w + first * view.channel + o * view.lane;
+      if (view.channel == 1) {
+        transpose_rows(from, view.lane, valid, channels, taps[t], width);
+      } else {
+        for (int64_t c = 0; c < channels; ++c)
+          for (int64_t lane = 0; lane < valid; ++lane)
+            taps[t][c * width + lane] = from[c * view.channel + lane * view.lane];
+      }
+    }
+    float* const panel = u + o * kPoints * conv.C + first * width;
+    for (int64_t i = 0; i < channels * width; i += kWidth) {
+      Vec rows[6][3];
+#pragma GCC unroll 3
+      for (int s = 0; s < 3; ++s) {
+        const Vec g[3] = {simd::load(taps[s] + i), simd::load(taps[3 + s] + i), simd::load(taps[6 + s] + i)};
+        Vec t[6];
+        transform_weight(g, t);
+#pragma GCC unroll 6
+        for (int r = 0; r < 6; ++r) rows[r][s] = t[r];
+      }
+#pragma GCC unroll 6
+      for (int r = 0; r < 6; ++r) {
+        Vec t[6];
+        transform_weight(rows[r], t);
+#pragma GCC unroll 6
+        for (int s = 0; s < 6; ++s) simd::store(panel + (r * 6 + s) * conv.C * width + i, t[s]);
+      }
+    }
+  });
+}
+
+void winograd_correlate(const Winograd& plan, const float* x, const float* u, const float* bias, bool relu, float* y,
+                        float* scratch) {
+  const Correlation& conv = plan.conv;
+  const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w, blocks = (tiles + plan.block - 1) / plan.block;
+  const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;
+  const Steps steps{{1, 1, conv.C}, {0, 0, 1}};
+
+  parallel_for(blocks * plan.slices, [&](int64_t chunk) {
+    const int64_t begin = tiles * (chunk / plan.slices) / blocks, end = tiles * (chunk / plan.slices + 1) / blocks;
+    const int64_t slice = chunk % plan.slices;
+    float* const v = scratch + current_worker() * plan.scratch;
+    float* const m = v + kPoints * plan.v_point;
+    int64_t* const v_offset = reinterpret_cast<int64_t*>(m + kPoints * plan.m_point);
+    int64_t* const m_offset = v_offset + plan.block;
+    for (int64_t i = begin; i < end; ++i) {
+      transform_input_tile(conv, tile_of(plan.tiles_h, plan.tiles_w, i), x, conv.C, v + (i - begin) * plan.v_tile,
+                           plan.v_point);
+      v_offset[i - begin] = (i - begin) * plan.v_tile;
+      m_offset[i - begin] = (i - begin) * kPanel;
+    }
+    const int64_t count = end - begin, groups = (count + kRows - 1) / kRows;
+    for (int64_t panel = panels * slice / plan.slices; panel < panels * (slice + 1) / plan.slices; ++panel) {
+      const int64_t o = panel * kPanel, width = min_of(kPanel, total - o);
+      for (int64_t p = 0; p < kPoints; ++p) {
+        BlockArguments args{};
+        args.x = v + p * plan.v_point;
+        args.weights = u + (o * kPoints + p * width) * conv.C;
+        args.y = m + p * plan.m_point;
+        args.lanes = kWidth;
+        for (int64_t group = 0; group < groups; ++group) {
+          const int64_t first = count * group / groups, last = count * (group + 1) / groups;
+          args.x_offset = v_offset + first;
+          args.y_offset = m_offset + first;
+          correlate_block(args, last - first, width, steps);
+        }
+      }
+      for (int64_t lane = 0; lane < width; lane += kWidth) {
+        const int64_t lanes = min_of(kWidth, conv.O - o - lane);
+        const Vec b = bias ? simd::load_n(bias + o + lane, lanes) : simd::zero();
+        for (int64_t i = begin; i < end; ++i) {
+          const Tile tile = tile_of(plan.tiles_h, plan.tiles_w, i);
+          transform_output_tile(m + m_offset[i - begin] + lane, plan.m_point, b, relu,
+                                y + conv.y_offset + tile.image * conv.y_image + tile.row * conv.y_row +
+                                    tile.column * conv.y_pixel + o + lane,
+                                conv.y_row, conv.y_pixel, min_of(4, conv.H_out - tile.row),
+                                min_of(4, conv.W_out - tile.column), lanes);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn

@@ -1,0 +1,146 @@
+"""Every algorithm of the float32 CPU convolution against float64: Winograd's edges, and random configurations.
+
+FASTCNN_RANDOM_CASES sets how many random configurations run (300 by default; the extended run takes 20000).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastcnn as fc
+from fastcnn import _C
+from tests.cases import tolerance
+
+RANDOM_CASES = int(os.environ.get("FASTCNN_RANDOM_CASES", "300"))
+BATCHES = 10  # of random configurations, one test each
+
+# N, C, H, W, O, padding (top, bottom, left, right): whole tiles, edges in both directions, channel tails of both
+# vector widths, several slices of 64 channels, more than one split of the tiles.
+WINOGRAD = [
+    (2, 32, 16, 16, 32, (1, 1, 1, 1)),
+    (3, 17, 13, 22, 40, (1, 1, 1, 1)),
+    (2, 130, 9, 30, 70, (0, 0, 2, 2)),
+    (1, 48, 21, 18, 33, (2, 0, 1, 0)),
+    (5, 65, 8, 31, 64, (0, 1, 2, 1)),
+    (9, 24, 30, 31, 24, (1, 1, 1, 1)),
+]
+
+
+@pytest.fixture(autouse=True)
+def restore_precision() -> Iterator[None]:
+    before = fc.get_precision()
+    yield
+    fc.set_precision(before)
+
+
+def all_directions(arrays: dict[str, np.ndarray], dtype: type, options: tuple[Any, ...], relu: bool) -> list[Any]:
+    """Output, input gradient, weight gradient, bias gradient."""
+    x, w, b, g = (fc.tensor(arrays[name].astype(dtype))._data for name in ("input", "weight", "bias", "grad"))
+    grads = _C.conv2d_backward_weight(g, x, w.shape, *options, True)
+    return [
+        _C.conv2d_forward(x, w, b, *options, "relu" if relu else "none").numpy(),
+        _C.conv2d_backward_input(g, w, x.shape, *options).numpy(),
+        grads[0].numpy(),
+        grads[1].numpy(),  # type: ignore[union-attr]
+    ]
+
+
+def compare(shape: tuple[int, ...], weight: tuple[int, ...], options: tuple[Any, ...], relu: bool, seed: int) -> None:
+    stride, padding, dilation, _groups = options
+    rng = np.random.default_rng(seed)
+    sizes = []
+    for axis in (0, 1):
+        amount = padding[2 * axis] + padding[2 * axis + 1]
+        sizes.append((shape[2 + axis] + amount - dilation[axis] * (weight[2 + axis] - 1) - 1) // stride[axis] + 1)
+    shapes = {"input": shape, "weight": weight, "bias": weight[:1], "grad": (shape[0], weight[0], *sizes)}
+    arrays = {name: rng.uniform(-1, 1, size).astype(np.float32) for name, size in shapes.items()}
+    expected = all_directions(arrays, np.float64, options, relu)
+    pixels = shape[0] * sizes[0] * sizes[1]
+    terms = [weight[1] * weight[2] * weight[3] + 1, weight[0] * weight[2] * weight[3], pixels, pixels]
+    for what, got, want, count in zip(
+        ("output", "grad_input", "grad_weight", "grad_bias"),
+        all_directions(arrays, np.float32, options, relu),
+        expected,
+        terms,
+        strict=True,
+    ):
+        allowed = tolerance("float32", count, max(float(np.abs(want).max(initial=0.0)), 1.0))
+        error = float(np.abs(got - want).max(initial=0.0))
+        assert error <= allowed, f"{what} of {shapes} {options}: error {error:.2e}, allowed {allowed:.2e}"
+
+
+@pytest.mark.parametrize("case", WINOGRAD, ids=lambda c: f"n{c[0]}-c{c[1]}-h{c[2]}w{c[3]}-o{c[4]}-p{c[5]}")
+def test_winograd_equals_float64(case: Any, isa: str) -> None:
+    n, c, h, w, o, padding = case
+    options = ((1, 1), padding, (1, 1), 1)
+    if isa != "scalar":
+        algorithms = _C.conv2d_algorithms((n, c, h, w), (o, c, 3, 3), *options)
+        assert "winograd" in algorithms[:2] or algorithms[2] == "winograd"
+    for relu in (False, True):
+        compare((n, c, h, w), (o, c, 3, 3), options, relu, seed=c + o)
+
+
+def test_winograd_does_not_depend_on_threads_or_old_memory() -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"input": (3, 40, 17, 22), "weight": (56, 40, 3, 3), "bias": (56,), "grad": (3, 56, 17, 22)}
+    arrays = {name: rng.uniform(-1, 1, size).astype(np.float32) for name, size in shapes.items()}
+    options = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    results = []
+    for threads, poison in ((1, False), (2, False), (3, True)):
+        _C.set_num_threads(threads)
+        _C.poison_allocations(poison)
+        try:
+            results.append([r.tobytes() for r in all_directions(arrays, np.float32, options, relu=True)])
+        finally:
+            _C.poison_allocations(False)
+    assert results[0] == results[1] == results[2]
+
+
+def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
+    def algorithms(n: int, c: int, h: int, o: int, k: int, s: int = 1, g: int = 1) -> tuple[str, str, str]:
+        return _C.conv2d_algorithms((n, c, h, h), (o, c // g, k, k), (s, s), (k // 2, k // 2), (1, 1), g)
+
+    fast = "direct" if isa == "scalar" else "winograd"
+    assert algorithms(8, 64, 56, 64, 3) == (fast, fast, fast)
+    assert algorithms(8, 512, 7, 512, 3) == (fast, fast, fast)
+    assert algorithms(1, 512, 7, 512, 3)[:2] == ("direct", "direct")  # transforming the weights costs more
+    assert algorithms(8, 64, 56, 64, 3, s=2) == ("direct", "direct", "direct")
+    assert algorithms(8, 64, 56, 64, 5) == ("direct", "direct", "direct")
+    assert algorithms(8, 64, 56, 64, 3, g=2) == ("direct", "direct", "direct")
+    assert algorithms(8, 64, 56, 64, 3, g=64) == ("depthwise", "depthwise", "depthwise")
+    assert algorithms(8, 3, 56, 64, 3)[0] == "direct"
+    fc.set_precision("highest")
+    assert algorithms(8, 64, 56, 64, 3) == ("direct", "direct", "direct")
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_random_configurations_equal_float64(batch: int) -> None:
+    isas = ("scalar", "avx2", "avx512")
+    isas = isas[: isas.index(_C.best_isa()) + 1]
+    active = _C.active_isa()
+    try:
+        for seed in range(batch, RANDOM_CASES, BATCHES):
+            rng = np.random.default_rng(seed)
+            groups = int(rng.choice([1, 1, 1, 2, 3]))
+            per_group = int(rng.choice([1, 2, 3, 5, 8, 16, 17, 24, 33]))
+            outputs = int(rng.choice([1, 2, 4, 7, 16, 20, 33]))
+            if rng.random() < 0.15:
+                groups, per_group, outputs = int(rng.integers(2, 40)), 1, int(rng.integers(1, 3))
+            kernel = tuple(int(k) for k in (rng.integers(1, 6, 2) if rng.random() < 0.6 else (3, 3)))
+            stride = tuple(int(s) for s in (rng.integers(1, 4, 2) if rng.random() < 0.5 else (1, 1)))
+            dilation = tuple(int(d) for d in (rng.integers(1, 3, 2) if rng.random() < 0.3 else (1, 1)))
+            padding = tuple(int(p) for p in rng.integers(0, 4, 4))
+            extent = [dilation[i] * (kernel[i] - 1) + 1 - padding[2 * i] - padding[2 * i + 1] for i in (0, 1)]
+            size = [max(int(rng.integers(1, 24)), extent[i], 1) for i in (0, 1)]
+            shape = (int(rng.integers(1, 4)), groups * per_group, *size)
+            fc.set_precision("highest" if rng.random() < 0.3 else "high")
+            _C.set_isa(str(rng.choice(isas)))
+            options = (stride, padding, dilation, groups)
+            compare(shape, (groups * outputs, per_group, *kernel), options, bool(rng.random() < 0.5), seed)
+    finally:
+        _C.set_isa(active)
