@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -36,18 +37,20 @@ std::string describe(int64_t bytes) {
   return concat(double(bytes / 1024) / 1024, " MiB");
 }
 
+std::atomic<int64_t> fail_countdown{0};
+std::atomic<bool> poison_on{false};
+
 class Arena {
  public:
   void* allocate(int64_t bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     ++stats_.allocations;
-    if (fail_countdown_ > 0 && --fail_countdown_ == 0)
-      throw OutOfMemory(concat("out of memory on cpu: allocation of ", bytes, " bytes was made to fail"));
+    count_allocation("cpu", bytes);
     const int64_t size = block_size(bytes);
     void* block = size <= kSmallLimit ? allocate_small(size) : allocate_large(size);
     stats_.allocated += size;
     if (stats_.allocated > stats_.max_allocated) stats_.max_allocated = stats_.allocated;
-    if (poison_) std::memset(block, 0xFF, size_t(size));
+    if (poisoning()) std::memset(block, 0xFF, size_t(size));
     return block;
   }
 
@@ -79,16 +82,6 @@ class Arena {
   void reset_max() {
     const std::lock_guard<std::mutex> lock(mutex_);
     stats_.max_allocated = stats_.allocated;
-  }
-
-  void fail_nth(int64_t nth) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    fail_countdown_ = nth;
-  }
-
-  void poison(bool on) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    poison_ = on;
   }
 
   std::mutex& mutex() { return mutex_; }
@@ -164,8 +157,6 @@ class Arena {
 
   std::mutex mutex_;
   MemoryStats stats_{};
-  int64_t fail_countdown_ = 0;
-  bool poison_ = false;
   char* slab_ = nullptr;
   int64_t slab_left_ = 0;
   std::unordered_map<int64_t, std::vector<void*>> small_free_;
@@ -183,15 +174,67 @@ Arena& arena() {
 
 }  // namespace
 
-void* cpu_allocate(int64_t bytes) {
+class CpuPool {
+ public:
+  CpuPool() = default;
+  CpuPool(const CpuPool&) = delete;
+  CpuPool& operator=(const CpuPool&) = delete;
+  ~CpuPool() {
+    for (const auto& [block, size] : blocks_) arena().free(block, size);
+  }
+
+  void* allocate(int64_t bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const int64_t size = block_size(bytes);
+    requested_ += size;
+    const auto fit = free_.lower_bound(size);  // best fit, wasting at most a quarter
+    if (fit != free_.end() && fit->first <= size + size / 4) {
+      void* const block = fit->second;
+      free_.erase(fit);
+      return block;
+    }
+    void* const block = arena().allocate(size);
+    blocks_[block] = size;
+    reserved_ += size;
+    return block;
+  }
+
+  void free(void* block) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_.emplace(blocks_.find(block)->second, block);
+  }
+
+  int64_t reserved() const { return reserved_; }
+  int64_t requested() const { return requested_; }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<void*, int64_t> blocks_;
+  std::multimap<int64_t, void*> free_;
+  int64_t reserved_ = 0, requested_ = 0;
+};
+
+CpuPoolHandle make_cpu_pool() { return std::make_shared<CpuPool>(); }
+int64_t cpu_pool_reserved(const CpuPool& pool) { return pool.reserved(); }
+int64_t cpu_pool_requested(const CpuPool& pool) { return pool.requested(); }
+
+void* cpu_allocate(int64_t bytes, CpuPool* pool) {
   check(bytes >= 0, "cannot allocate ", bytes, " bytes");
-  return arena().allocate(bytes);
+  return pool ? pool->allocate(bytes) : arena().allocate(bytes);
 }
-void cpu_free(void* block, int64_t bytes) noexcept { arena().free(block, bytes); }
+void cpu_free(void* block, int64_t bytes, CpuPool* pool) noexcept {
+  pool ? pool->free(block) : arena().free(block, bytes);
+}
 MemoryStats cpu_memory_stats() { return arena().stats(); }
 void cpu_reset_max_allocated() { arena().reset_max(); }
 void cpu_empty_cache() { arena().empty_cache(); }
-void fail_nth_allocation(int64_t nth) { arena().fail_nth(nth); }
-void poison_allocations(bool on) { arena().poison(on); }
+
+void fail_nth_allocation(int64_t nth) { fail_countdown = nth; }
+void poison_allocations(bool on) { poison_on = on; }
+bool poisoning() { return poison_on; }
+void count_allocation(const char* device, int64_t bytes) {
+  if (fail_countdown > 0 && --fail_countdown == 0)
+    throw OutOfMemory(concat("out of memory on ", device, ": allocation of ", bytes, " bytes was made to fail"));
+}
 
 }  // namespace fastcnn

@@ -3,11 +3,21 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace fastcnn {
 
-void* cpu_allocate(int64_t bytes);  // throws OutOfMemory; bytes >= 0
-void cpu_free(void* block, int64_t bytes) noexcept;
+// The memory of one recording: what is allocated and freed while it is made is reused within it and by nobody else, so
+// that a replay finds every intermediate result at its place. Shared by whoever points into it.
+class CpuPool;
+using CpuPoolHandle = std::shared_ptr<CpuPool>;
+CpuPoolHandle make_cpu_pool();
+int64_t cpu_pool_reserved(const CpuPool& pool);   // bytes obtained from the operating system
+int64_t cpu_pool_requested(const CpuPool& pool);  // bytes of all its allocations, as if none had been reused
+
+// Throws OutOfMemory; bytes >= 0. A null pool is everybody's.
+void* cpu_allocate(int64_t bytes, CpuPool* pool = nullptr);
+void cpu_free(void* block, int64_t bytes, CpuPool* pool = nullptr) noexcept;
 
 struct MemoryStats {
   int64_t allocated;      // bytes in live tensors (rounded up to block sizes)
@@ -24,5 +34,9 @@ void fail_nth_allocation(int64_t nth);
 
 // Test hook: while on, new blocks are full of 0xFF bytes (NaN), so that reading before writing shows in the results.
 void poison_allocations(bool on);
+
+// For allocators: both hooks. count_allocation throws OutOfMemory when it is the chosen allocation's turn.
+void count_allocation(const char* device, int64_t bytes);
+bool poisoning();
 
 }  // namespace fastcnn

@@ -44,6 +44,7 @@ py::dtype numpy_dtype(DType dtype) {
 // A strided view in logical order that keeps the tensor's memory alive.
 py::array to_numpy(const Tensor& tensor) {
   check_type(!tensor.device().is_cuda(), "numpy(): the tensor is on ", tensor.device(), "; move it with .cpu() first");
+  if (Recording* const recording = current_recording()) recording->keep(tensor.storage());  // the host may write to it
   std::vector<py::ssize_t> shape, strides;
   const Shape steps = tensor.strides();
   for (int d = 0; d < tensor.rank(); ++d) {
@@ -128,6 +129,8 @@ void bind_tensor(py::module_& m) {
   m.def("accumulate_", &accumulate_, py::arg("destination"), py::arg("source"), release_gil());
   m.def("zero_", &zero_, py::arg("tensor"), release_gil());
   m.def("copy_", &copy_, py::arg("destination"), py::arg("source"), release_gil());
+  m.def("write_", &write_, py::arg("destination"), py::arg("source"), release_gil(),
+        "Copies a CPU tensor to any device; never part of a recording.");
 }
 
 }  // namespace
@@ -184,18 +187,30 @@ void bind_core(py::module_& m) {
     return stats;
   });
 
-  m.def("generator_state", &make_generator_state, py::arg("seed"));
+  m.def(
+      "generator_state",
+      [](int64_t seed, const std::optional<Device>& device) {
+        return make_generator_state(seed, device.value_or(Device{}));
+      },
+      py::arg("seed"), py::arg("device") = py::none());
 
   py::class_<Recording, std::shared_ptr<Recording>>(m, "Recording", "Kernel calls of a stream, to be replayed.")
       .def("replay", &Recording::replay, release_gil())
       .def("__len__", &Recording::size)
+      .def_property_readonly(
+          "reserved", [](const Recording& r) { return cpu_pool_reserved(*r.pool()); },
+          "Bytes of CPU memory that the recording owns.")
+      .def_property_readonly(
+          "requested", [](const Recording& r) { return cpu_pool_requested(*r.pool()); },
+          "Bytes that it would own if no memory were reused.")
       .def("names", [](const Recording& r) {
         py::list names;
         for (int64_t i = 0; i < r.size(); ++i) names.append(r.name(i));
         return names;
       });
-  m.def("begin_recording", [](Device device) { current_stream(device).begin_recording(); }, py::arg("device"));
-  m.def("end_recording", [](Device device) { return current_stream(device).end_recording(); }, py::arg("device"));
+  m.def("begin_recording", &begin_recording, "Kernel calls of this thread are recorded from now on.");
+  m.def("end_recording", &end_recording);
+  m.def("is_recording", [] { return current_recording() != nullptr; });
 }
 
 }  // namespace fastcnn

@@ -3,6 +3,14 @@
 #include <cstdint>
 #include <cstring>
 
+#ifndef FASTCNN_HOST_DEVICE
+#ifdef __CUDACC__
+#define FASTCNN_HOST_DEVICE __host__ __device__
+#else
+#define FASTCNN_HOST_DEVICE
+#endif
+#endif
+
 namespace fastcnn {
 
 enum class DType : uint8_t { float32, float64, bfloat16, int64, uint8, boolean };
@@ -12,7 +20,7 @@ struct bfloat16 {
   uint16_t bits;
 };
 
-static inline float to_float(bfloat16 x) {
+static inline FASTCNN_HOST_DEVICE float to_float(bfloat16 x) {
   const uint32_t word = uint32_t(x.bits) << 16;
   float value;
   std::memcpy(&value, &word, sizeof value);
@@ -20,14 +28,14 @@ static inline float to_float(bfloat16 x) {
 }
 
 // Rounds to nearest even; NaN stays NaN (its mantissa must not round up to infinity).
-static inline bfloat16 to_bfloat16(float value) {
+static inline FASTCNN_HOST_DEVICE bfloat16 to_bfloat16(float value) {
   uint32_t word;
   std::memcpy(&word, &value, sizeof word);
   if ((word & 0x7fffffffu) > 0x7f800000u) return {uint16_t((word >> 16) | 0x40u)};
   return {uint16_t((word + 0x7fffu + ((word >> 16) & 1u)) >> 16)};
 }
 
-constexpr int64_t size_of(DType dtype) {
+constexpr FASTCNN_HOST_DEVICE int64_t size_of(DType dtype) {
   switch (dtype) {
     case DType::float64:
     case DType::int64:

@@ -13,6 +13,10 @@ struct RandomPosition {
 };
 RandomPosition take_blocks(const Tensor& state, int64_t blocks);
 
-Tensor make_generator_state(int64_t seed);
+// On CUDA the state has a third word (core/cuda_random.cuh), and kernels read and advance it.
+Tensor make_generator_state(int64_t seed, Device device = {});
+
+// Throws unless `state` is one of a generator of `device`.
+void check_generator_state(const char* op, const Tensor& state, Device device);
 
 }  // namespace fastcnn

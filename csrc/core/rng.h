@@ -4,10 +4,12 @@
 #pragma once
 #include <cstdint>
 
+#ifndef FASTCNN_HOST_DEVICE
 #ifdef __CUDACC__
 #define FASTCNN_HOST_DEVICE __host__ __device__
 #else
 #define FASTCNN_HOST_DEVICE
+#endif
 #endif
 
 namespace fastcnn {

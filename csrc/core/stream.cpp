@@ -1,21 +1,61 @@
 #include "core/stream.h"
 
+#include <algorithm>
+#include <map>
+
+#include "core/cuda.h"
+
 namespace fastcnn {
 
-void Stream::begin_recording() {
-  if (recording_) throw std::runtime_error("this stream is being recorded already");
-  recording_ = std::make_shared<Recording>();
+namespace {
+thread_local std::shared_ptr<Recording> t_recording;
+thread_local bool t_copying = false;
+}  // namespace
+
+void Recording::replay() const {
+  for (const Call& call : calls_) call.run();
+  for (const std::shared_ptr<Storage>& storage : external_) storage->bump_version();
 }
 
-std::shared_ptr<Recording> Stream::end_recording() {
-  if (!recording_) throw std::runtime_error("this stream is not being recorded");
-  return std::move(recording_);
+std::shared_ptr<Storage> Recording::hold(const std::shared_ptr<Storage>& storage) {
+  if (storage && storage->pool() == pool_.get())
+    return std::make_shared<Storage>(storage->data(), storage->bytes(), storage->device(), pool_);
+  if (storage && std::find(external_.begin(), external_.end(), storage) == external_.end())
+    external_.push_back(storage);
+  return storage;
 }
+
+Recording* current_recording() { return t_recording.get(); }
+
+void begin_recording() {
+  if (t_recording) throw std::runtime_error("a recording is being made already");
+  t_recording = std::make_shared<Recording>();
+}
+
+std::shared_ptr<Recording> end_recording() {
+  if (!t_recording) throw std::runtime_error("no recording is being made");
+  return std::move(t_recording);
+}
+
+CopyForRecording::CopyForRecording() { t_copying = true; }
+CopyForRecording::~CopyForRecording() { t_copying = false; }
+
+std::shared_ptr<Storage> copied_storage(const std::shared_ptr<Storage>& storage) {
+  return t_copying && t_recording ? t_recording->hold(storage) : storage;
+}
+
+CpuPoolHandle recording_pool() { return t_recording ? t_recording->pool() : nullptr; }
 
 Stream& current_stream(Device device) {
   thread_local Stream cpu{Device{}};
-  check(!device.is_cuda(), "device ", device, ": this build of fastcnn has no CUDA backend");
-  return cpu;
+  if (!device.is_cuda()) return cpu;
+  if constexpr (cuda::kBuilt) {
+    thread_local std::map<int, Stream> gpus;
+    cuda::set_device(device.index);
+    return gpus.try_emplace(device.index, device).first->second;
+  } else {
+    fail("device ", device, ": ", cuda::why_unavailable());
+  }
 }
 
 }  // namespace fastcnn

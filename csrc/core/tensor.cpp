@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/allocator.h"
+#include "core/cuda.h"
 #include "core/parallel.h"
 #include "core/stream.h"
 
@@ -78,16 +79,33 @@ int normalize_dim(const char* op, int64_t dim, int rank) {
   return int(dim < 0 ? dim + bound : dim);
 }
 
-Storage::Storage(int64_t bytes, Device device) : bytes_(bytes), device_(device) {
-  check(!device.is_cuda(), "device ", device, ": this build of fastcnn has no CUDA backend");
-  data_ = cpu_allocate(bytes);
+Storage::Storage(int64_t bytes, Device device, bool may_be_recorded) : bytes_(bytes), device_(device) {
+  if (!device.is_cuda()) {
+    if (may_be_recorded) pool_ = recording_pool();
+    data_ = cpu_allocate(bytes, pool_.get());
+    return;
+  }
+  if constexpr (cuda::kBuilt) {
+    cuda::set_device(device.index);
+    data_ = cuda::allocate(bytes, device.index);
+  } else {
+    fail("device ", device, ": ", cuda::why_unavailable());
+  }
 }
 
 Storage::Storage(void* data, int64_t bytes, Device device, std::shared_ptr<void> owner)
     : data_(data), bytes_(bytes), device_(device), owner_(std::move(owner)) {}
 
 Storage::~Storage() {
-  if (!owner_) cpu_free(data_, bytes_);
+  if (owner_) {
+    if constexpr (cuda::kShared)
+      if (device_.is_cuda()) cuda::wait_for_every_stream(device_.index);  // the owner may reuse the memory at once
+    return;
+  }
+  if (!device_.is_cuda())
+    cpu_free(data_, bytes_, pool_.get());
+  else if constexpr (cuda::kBuilt)
+    cuda::release(data_, bytes_, device_.index);
 }
 
 Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t byte_offset, const Shape& shape, DType dtype, Layout layout)
@@ -137,6 +155,11 @@ Tensor zeros(const Shape& shape, DType dtype, Device device) {
   return tensor;
 }
 
+Tensor host_table(int64_t count) {
+  const auto storage = std::make_shared<Storage>(checked_mul(count, int64_t(sizeof(int64_t))), Device{}, false);
+  return Tensor(storage, 0, {count}, DType::int64, Layout::row_major);
+}
+
 Tensor workspace(int64_t bytes, Device device) { return empty({bytes}, DType::uint8, device); }
 
 namespace {
@@ -147,6 +170,7 @@ void zero_(const Tensor& tensor) {
   if (!tensor.numel()) return;
   tensor.bump_version();
   current_stream(tensor.device()).run("zero_", [tensor] {
+    FASTCNN_IF_CUDA(tensor) return cuda::fill_bytes(tensor.raw(), 0, tensor.bytes(), tensor.device().index);
     char* const p = static_cast<char*>(tensor.raw());
     parallel_ranges(tensor.bytes(), kCopyGrain,
                     [&](int64_t begin, int64_t end) { std::memset(p + begin, 0, size_t(end - begin)); });
@@ -161,11 +185,45 @@ void copy_(const Tensor& destination, const Tensor& source) {
   if (!source.numel() || destination.raw() == source.raw()) return;
   destination.bump_version();
   current_stream(source.device()).run("copy_", [destination, source] {
+    FASTCNN_IF_CUDA(source)
+    return cuda::copy_on_device(destination.raw(), source.raw(), source.bytes(), source.device().index);
     char* const to = static_cast<char*>(destination.raw());
     const char* const from = static_cast<const char*>(source.raw());
     parallel_ranges(source.bytes(), kCopyGrain,
                     [&](int64_t begin, int64_t end) { std::memcpy(to + begin, from + begin, size_t(end - begin)); });
   });
+}
+
+Tensor to_device(const Tensor& tensor, Device device) {
+  if (tensor.device() == device) return tensor;
+  if (tensor.device().is_cuda() && device.is_cuda()) return to_device(to_device(tensor, Device{}), device);
+  const Tensor moved = empty(tensor.shape(), tensor.dtype(), device, tensor.layout());
+  if (!tensor.numel()) return moved;
+  const Device gpu = device.is_cuda() ? device : tensor.device();
+  current_stream(gpu).run("to_device", [tensor, moved, gpu] {
+    if constexpr (cuda::kBuilt) {
+      if (moved.device().is_cuda())
+        cuda::copy_to_device(moved.raw(), tensor.raw(), tensor.bytes(), gpu.index);
+      else
+        cuda::copy_to_host(moved.raw(), tensor.raw(), tensor.bytes(), gpu.index);
+    }
+  });
+  return moved;
+}
+
+void write_(const Tensor& destination, const Tensor& source) {
+  check_type(destination.dtype() == source.dtype(), "write_: destination is ", destination.dtype(), ", but source is ",
+             source.dtype());
+  check(destination.shape() == source.shape() && destination.layout() == source.layout(), "write_: destination is ",
+        destination.shape(), ", but source is ", source.shape(), ", or their memory layouts differ");
+  check(!source.device().is_cuda(), "write_: source is on ", source.device(), ", but must be on the CPU");
+  if (!source.numel()) return;
+  destination.bump_version();
+  FASTCNN_IF_CUDA(destination) {
+    cuda::set_device(destination.device().index);
+    return cuda::copy_to_device(destination.raw(), source.raw(), source.bytes(), destination.device().index);
+  }
+  std::memmove(destination.raw(), source.raw(), size_t(source.bytes()));
 }
 
 namespace {
@@ -191,6 +249,7 @@ void accumulate_(const Tensor& destination, const Tensor& source) {
   const Tensor matching = to_layout(source, destination.layout());
   destination.bump_version();
   current_stream(source.device()).run("accumulate_", [destination, matching] {
+    FASTCNN_IF_CUDA(destination) return cuda::accumulate(destination, matching);
     if (destination.dtype() == DType::float32)
       accumulate<float>(destination, matching);
     else
@@ -207,6 +266,15 @@ const char* conversion(DType from, DType to) {
 }  // namespace
 
 void check_float(const char* op, const char* argument, const Tensor& tensor) {
+  if (tensor.device().is_cuda()) {
+    check_type(tensor.dtype() != DType::float64, op, ": ", argument, " is float64 on ", tensor.device(),
+               ", but float32 or bfloat16 is expected there (float64 is computed on the CPU); did you mean ", argument,
+               ".float() or ", argument, ".cpu()?");
+    check_type(tensor.dtype() == DType::float32 || tensor.dtype() == DType::bfloat16, op, ": ", argument, " is ",
+               tensor.dtype(), ", but float32 or bfloat16 is expected; did you mean ", argument,
+               conversion(tensor.dtype(), DType::float32), "?");
+    return;
+  }
   check_type(tensor.dtype() == DType::float32 || tensor.dtype() == DType::float64, op, ": ", argument, " is ",
              tensor.dtype(), ", but float32 or float64 is expected; did you mean ", argument,
              conversion(tensor.dtype(), DType::float32), "?");

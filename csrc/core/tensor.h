@@ -15,6 +15,8 @@
 
 namespace fastcnn {
 
+class CpuPool;
+
 enum class DeviceType : uint8_t { cpu, cuda };
 
 struct Device {
@@ -63,7 +65,7 @@ int normalize_dim(const char* op, int64_t dim, int rank);
 // One allocation. Writers call bump_version(); caches of derived data (packed weights) and autograd compare versions.
 class Storage {
  public:
-  Storage(int64_t bytes, Device device);
+  Storage(int64_t bytes, Device device, bool may_be_recorded = true);
   Storage(void* data, int64_t bytes, Device device, std::shared_ptr<void> owner);  // borrowed (DLPack, NumPy)
   ~Storage();
   Storage(const Storage&) = delete;
@@ -73,6 +75,7 @@ class Storage {
   Device device() const { return device_; }
   int64_t version() const { return version_; }
   void bump_version() { ++version_; }
+  const CpuPool* pool() const { return pool_.get(); }  // null: everybody's memory
 
  private:
   void* data_;
@@ -80,11 +83,27 @@ class Storage {
   Device device_;
   int64_t version_ = 0;
   std::shared_ptr<void> owner_;  // set when the memory belongs to somebody else
+  std::shared_ptr<CpuPool> pool_;
 };
+
+// The storage that a copy of a tensor refers to: the same one, unless the copy is made for a recorded call (stream.h).
+std::shared_ptr<Storage> copied_storage(const std::shared_ptr<Storage>& storage);
+// Where CPU memory comes from while the calling thread makes a recording; null otherwise.
+std::shared_ptr<CpuPool> recording_pool();
 
 class Tensor {
  public:
   Tensor() = default;  // undefined: stands for "None"
+  Tensor(const Tensor& other)
+      : storage_(copied_storage(other.storage_)),
+        offset_(other.offset_),
+        shape_(other.shape_),
+        numel_(other.numel_),
+        dtype_(other.dtype_),
+        layout_(other.layout_) {}
+  Tensor(Tensor&&) = default;
+  Tensor& operator=(const Tensor&) = default;
+  Tensor& operator=(Tensor&&) = default;
   Tensor(std::shared_ptr<Storage> storage, int64_t byte_offset, const Shape& shape, DType dtype, Layout layout);
 
   bool defined() const { return storage_ != nullptr; }
@@ -131,14 +150,24 @@ Tensor empty(const Shape& shape, DType dtype, Device device = {});
 Tensor empty(const Shape& shape, DType dtype, Device device, Layout layout);
 Tensor empty_like(const Tensor& other);
 Tensor zeros(const Shape& shape, DType dtype, Device device = {});
+Tensor host_table(
+    int64_t count);  // int64 (count,) that the host fills outside of stream calls: nobody else's memory ever
 Tensor workspace(int64_t bytes, Device device);               // uint8 scratch, 64-byte aligned
 void zero_(const Tensor& tensor);                             // runs on the tensor's stream
-void copy_(const Tensor& destination, const Tensor& source);  // same shape, dtype, layout; runs on the stream
+void copy_(const Tensor& destination, const Tensor& source);  // same shape, dtype, layout, device; runs on the stream
+Tensor to_device(const Tensor& tensor, Device device);        // the same tensor, or a copy on the other device
+// destination = source, which is on the CPU: numbers that kernels read from memory. Never part of a recording, so that
+// replays read the latest ones.
+void write_(const Tensor& destination, const Tensor& source);
 
 Tensor to_layout(const Tensor& tensor, Layout layout);              // the same tensor, or a copy in the other layout
-void accumulate_(const Tensor& destination, const Tensor& source);  // destination += source, float32 or float64
+void accumulate_(const Tensor& destination, const Tensor& source);  // destination += source, of check_float's dtypes
+namespace cuda {
+void accumulate(const Tensor& destination, const Tensor& source);
+}
 
-// The dtype shared by float32/float64 kernels: throws TypeError unless `tensor` is one of them.
+// Throws TypeError unless `tensor` has a dtype that the kernels of its device compute in: float32 or float64 on the
+// CPU, float32 or bfloat16 on CUDA.
 void check_float(const char* op, const char* argument, const Tensor& tensor);
 void check_same(const char* op, const char* name_a, const Tensor& a, const char* name_b,
                 const Tensor& b);  // dtype, device

@@ -1,6 +1,7 @@
 #include "ops/adaptive_pool2d/adaptive_pool2d.h"
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/avg_pool2d/avg_pool2d.h"
 #include "ops/max_pool2d/max_pool2d.h"
@@ -15,6 +16,7 @@ struct AdaptivePool2d {
   AdaptivePool2dShape shape;
   PoolTables tables;
   bool small_codes;
+  PoolFormula formula() const { return adaptive_formula(tables.windows); }
   Shape output() const { return {shape.N, shape.C, shape.H_out, shape.W_out}; }
 };
 
@@ -39,7 +41,11 @@ Tensor adaptive_avg_pool2d_forward(const Tensor& input, const std::vector<Option
   const Tensor x = pool_input("adaptive_avg_pool2d", input);
   const AdaptivePool2d p = adaptive_pool2d_of("adaptive_avg_pool2d", x.shape(), output_size);
   const Tensor output = empty(p.output(), x.dtype(), x.device());
+  int64_t bytes = 0;
+  FASTCNN_IF_CUDA(x) bytes = cuda::avg_pool2d_workspace(p.formula());
+  const Tensor partials = workspace(bytes, x.device());
   current_stream(x.device()).run("adaptive_avg_pool2d_forward", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::avg_pool2d_forward(p.formula(), 0, x, output, partials);
     if (x.dtype() == DType::float32)
       FASTCNN_CPU(avg_pool2d_forward)(x.data<float>(), output.data<float>(), 0, p.tables.windows);
     else
@@ -54,6 +60,7 @@ Tensor adaptive_avg_pool2d_backward(const Tensor& grad_output, const Shape& inpu
   const Tensor g = pool_grad_output("adaptive_avg_pool2d", grad_output, p.output());
   const Tensor grad_input = empty(input_shape, g.dtype(), g.device());
   current_stream(g.device()).run("adaptive_avg_pool2d_backward", [=] {
+    FASTCNN_IF_CUDA(g) return cuda::avg_pool2d_backward(p.formula(), 0, g, grad_input);
     if (g.dtype() == DType::float32)
       FASTCNN_CPU(avg_pool2d_backward)(g.data<float>(), grad_input.data<float>(), 0, p.tables.windows);
     else
@@ -71,6 +78,7 @@ std::pair<Tensor, OptionalTensor> adaptive_max_pool2d_forward(const Tensor& inpu
   const DType code_type = p.small_codes ? DType::uint8 : DType::int64;
   const Tensor codes = want_codes ? empty(p.output(), code_type, x.device()) : Tensor();
   current_stream(x.device()).run("adaptive_max_pool2d_forward", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::max_pool2d_forward(p.formula(), x, output, codes);
     void* const winners = codes.defined() ? codes.raw() : nullptr;
     if (x.dtype() == DType::float32)
       FASTCNN_CPU(max_pool2d_forward)(x.data<float>(), output.data<float>(), winners, p.small_codes, p.tables.windows);
@@ -86,6 +94,7 @@ Tensor adaptive_max_pool2d_backward(const Tensor& grad_output, const Tensor& cod
   const Tensor g = pool_grad_output("adaptive_max_pool2d", grad_output, p.output());
   const Tensor grad_input = empty(input_shape, g.dtype(), g.device());
   current_stream(g.device()).run("adaptive_max_pool2d_backward", [=] {
+    FASTCNN_IF_CUDA(g) return cuda::max_pool2d_backward(p.formula(), g, codes, grad_input);
     if (g.dtype() == DType::float32)
       FASTCNN_CPU(max_pool2d_backward)(g.data<float>(), codes.raw(), p.small_codes, grad_input.data<float>(),
                                        p.tables.windows);
@@ -101,6 +110,7 @@ Tensor adaptive_max_pool2d_indices(const Tensor& codes, const Shape& input_shape
   const AdaptivePool2d p = adaptive_pool2d_of("adaptive_max_pool2d", input_shape, output_size);
   const Tensor indices = empty(codes.shape(), DType::int64, codes.device());
   current_stream(codes.device()).run("adaptive_max_pool2d_indices", [=] {
+    FASTCNN_IF_CUDA(codes) return cuda::max_pool2d_indices(p.formula(), codes, indices);
     max_pool2d_indices(codes.raw(), p.small_codes, indices.data<int64_t>(), p.tables.windows);
   });
   return indices;

@@ -1,6 +1,7 @@
 #include "ops/avg_pool2d/avg_pool2d.h"
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/max_pool2d/pool2d_shape.h"
 
@@ -27,7 +28,12 @@ Tensor avg_pool2d_forward(const Tensor& input, const Shape& kernel_size, const S
   const AvgPool2d p =
       avg_pool2d_of(x.shape(), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
   const Tensor output = empty({p.shape.N, p.shape.C, p.shape.H_out, p.shape.W_out}, x.dtype(), x.device());
+  const PoolFormula formula = sliding_formula(p.shape, count_include_pad);
+  int64_t bytes = 0;
+  FASTCNN_IF_CUDA(x) bytes = cuda::avg_pool2d_workspace(formula);
+  const Tensor partials = workspace(bytes, x.device());
   current_stream(x.device()).run("avg_pool2d_forward", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::avg_pool2d_forward(formula, p.divisor_override, x, output, partials);
     if (x.dtype() == DType::float32)
       FASTCNN_CPU(avg_pool2d_forward)(x.data<float>(), output.data<float>(), p.divisor_override, p.tables.windows);
     else
@@ -45,6 +51,8 @@ Tensor avg_pool2d_backward(const Tensor& grad_output, const Shape& input_shape, 
   const Tensor g = pool_grad_output("avg_pool2d", grad_output, {p.shape.N, p.shape.C, p.shape.H_out, p.shape.W_out});
   const Tensor grad_input = empty(input_shape, g.dtype(), g.device());
   current_stream(g.device()).run("avg_pool2d_backward", [=] {
+    FASTCNN_IF_CUDA(g)
+    return cuda::avg_pool2d_backward(sliding_formula(p.shape, count_include_pad), p.divisor_override, g, grad_input);
     if (g.dtype() == DType::float32)
       FASTCNN_CPU(avg_pool2d_backward)(g.data<float>(), grad_input.data<float>(), p.divisor_override, p.tables.windows);
     else

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 
 namespace fastcnn {
@@ -30,9 +31,11 @@ BatchNormChunks chunks_of(const BatchNormShape& shape) {
 
 Tensor default_stored(const Tensor& tensor) { return to_layout(tensor, default_layout(tensor.rank())); }
 
+// Parameters and running statistics have the input's dtype, or are float32 beside bfloat16 activations.
 void check_channels(const char* argument, const Tensor& tensor, const Tensor& input) {
   if (!tensor.defined()) return;
-  check_same("batch_norm", "input", input, argument, tensor);
+  if (input.dtype() != DType::bfloat16 || tensor.dtype() != DType::float32 || tensor.device() != input.device())
+    check_same("batch_norm", "input", input, argument, tensor);
   check(tensor.rank() == 1 && tensor.size(0) == input.size(1), "batch_norm: ", argument, " has shape ", tensor.shape(),
         ", but input ", input.shape(), " has ", input.size(1), " channels");
 }
@@ -53,6 +56,7 @@ BatchNorm batch_norm_of(const Tensor& input, const OptionalTensor& weight, const
   op.shape.C = input.size(1);
   op.shape.rows = op.shape.C ? input.numel() / op.shape.C : 0;
   op.chunks = chunks_of(op.shape);
+  FASTCNN_IF_CUDA(input) op.chunks = cuda::batch_norm_chunks(op.shape, size_of(input.dtype()));
   return op;
 }
 
@@ -157,7 +161,7 @@ std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const Optional
   const Tensor statistics = empty({2, shape.C}, DType::float64, input.device());
   const Tensor var = empty({shape.C}, DType::float64, input.device());
   const Tensor coefficients = empty({3, shape.C}, DType::float32, input.device());
-  const bool single = input.dtype() == DType::float32;
+  const bool single = input.dtype() != DType::float64;
   const Tensor partial =
       single && training ? empty({op.chunks.row_chunks, 2, shape.C}, DType::float64, input.device(), Layout::row_major)
                          : Tensor();
@@ -166,6 +170,10 @@ std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const Optional
       if (buffer.defined()) buffer.bump_version();
 
   current_stream(input.device()).run("batch_norm_forward", [=] {
+    FASTCNN_IF_CUDA(output)
+    return cuda::batch_norm_forward({op.input, op.weight, op.bias, skip, mean_buffer, var_buffer, tracked, output,
+                                     statistics, coefficients, partial, shape, op.chunks, training, op.relu,
+                                     momentum.value_or(-1.0), eps});
     const int64_t C = shape.C;
     double* const mean = statistics.data<double>();
     double* const invstd = mean + C;
@@ -259,8 +267,8 @@ void backward_float32(const BatchNorm& op, const Tensor& grad_output, const Tens
 }
 
 // Memory for a (C,) gradient: the caller's, or new.
-Tensor channel_gradient(const char* argument, const OptionalTensor& out, const BatchNorm& op) {
-  if (!out) return empty({op.shape.C}, op.input.dtype(), op.input.device());
+Tensor channel_gradient(const char* argument, const OptionalTensor& out, const Tensor& parameter, const BatchNorm& op) {
+  if (!out) return empty({op.shape.C}, parameter.dtype(), op.input.device());
   check_channels(argument, *out, op.input);
   out->bump_version();
   return *out;
@@ -280,11 +288,11 @@ std::tuple<OptionalTensor, OptionalTensor, OptionalTensor, OptionalTensor> batch
   check(grad_output.shape() == input.shape(), "batch_norm: grad_output has shape ", grad_output.shape(),
         ", but expected ", input.shape());
   const Tensor dy = default_stored(grad_output), y = value_or_undefined(output);
-  const bool single = input.dtype() == DType::float32;
+  const bool single = input.dtype() != DType::float64;
   Gradients gradients;
   if (wanted[0]) gradients.input = empty(input.shape(), input.dtype(), input.device());
-  if (wanted[1]) gradients.weight = channel_gradient("grad_weight", grad_weight_out, op);
-  if (wanted[2]) gradients.bias = channel_gradient("grad_bias", grad_bias_out, op);
+  if (wanted[1]) gradients.weight = channel_gradient("grad_weight", grad_weight_out, op.weight, op);
+  if (wanted[2]) gradients.bias = channel_gradient("grad_bias", grad_bias_out, op.bias, op);
   if ((wanted[3] && op.relu) || (op.relu && y.defined()))
     gradients.residual = empty(input.shape(), input.dtype(), input.device());
   const Tensor partial =
@@ -292,6 +300,10 @@ std::tuple<OptionalTensor, OptionalTensor, OptionalTensor, OptionalTensor> batch
   const Tensor coefficients = single ? empty({6, shape.C}, DType::float32, input.device()) : Tensor();
 
   current_stream(input.device()).run("batch_norm_backward", [=] {
+    FASTCNN_IF_CUDA(dy)
+    return cuda::batch_norm_backward({dy, op.input, y, op.weight, op.bias, statistics, gradients.input,
+                                      gradients.weight, gradients.bias, gradients.residual, coefficients, partial,
+                                      shape, op.chunks, training, op.relu});
     if (shape.rows == 0) {
       for (const Tensor& gradient : {gradients.weight, gradients.bias})
         if (gradient.defined()) std::memset(gradient.raw(), 0, size_t(gradient.bytes()));

@@ -13,6 +13,8 @@
 
 namespace fastcnn {
 
+class Tensor;
+
 struct BatchNormShape {
   int64_t rows, C;
 };
@@ -51,5 +53,34 @@ void batch_norm_backward_reference(const double* grad_output, const double* inpu
                                    bool training, const double* mean, const double* invstd, const double* weight,
                                    double* grad_input, double* grad_weight, double* grad_bias, double* grad_residual,
                                    BatchNormShape shape);
+
+// On CUDA everything between the tensors runs in kernels: statistics, running statistics, coefficients, gradients.
+// Activations are float32 or bfloat16; weight, bias and running statistics float32 or of the activations' dtype.
+// Undefined tensors are absent.
+namespace cuda {
+// row_grain and row_chunks serve the reductions: `partial` is (row_chunks, 2, C) float64.
+BatchNormChunks batch_norm_chunks(BatchNormShape shape, int64_t element_bytes);
+
+struct BatchNormForward {
+  const Tensor &input, &weight, &bias, &residual, &running_mean, &running_var, &tracked;
+  const Tensor &output, &statistics, &coefficients, &partial;  // coefficients: (3, C): center, scale, shift
+  BatchNormShape shape;
+  BatchNormChunks chunks;
+  bool training, relu;
+  double momentum;  // negative: 1 / tracked
+  double eps;
+};
+void batch_norm_forward(const BatchNormForward& call);
+
+struct BatchNormBackward {
+  const Tensor &grad_output, &input, &output, &weight, &bias, &statistics;
+  const Tensor &grad_input, &grad_weight, &grad_bias, &grad_residual;
+  const Tensor &coefficients, &partial;  // coefficients: (6, C): center, scale, shift, a, b, c
+  BatchNormShape shape;
+  BatchNormChunks chunks;
+  bool training, relu;
+};
+void batch_norm_backward(const BatchNormBackward& call);
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -5,6 +5,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/isa.h"
 #include "ops/binary/broadcast.h"
 
@@ -40,5 +41,20 @@ FASTCNN_DECLARE_CPU(void, binary_forward, BinaryOp op, double alpha, const Broad
 // The same for the other dtypes, in plain loops; integers wrap around.
 template <class T>
 void binary_reference(BinaryOp op, double alpha, const BroadcastPlan& plan, const T* a, const T* b, void* y);
+
+namespace cuda {
+struct BinaryCall {
+  struct Number {
+    double real = 0;      // of floating dtypes
+    int64_t integer = 0;  // of the others
+  };
+  const char* name;  // for error messages
+  BinaryOp op;
+  double alpha;
+  DType dtype;         // of the operands: any
+  Number left, right;  // where a or b is null
+};
+void binary_forward(const BinaryCall& call, const BroadcastPlan& plan, const void* a, const void* b, void* y);
+}  // namespace cuda
 
 }  // namespace fastcnn

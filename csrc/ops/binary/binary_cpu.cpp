@@ -2,6 +2,7 @@
 // loops, which the compiler vectorises.
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "ops/binary/arithmetic.h"
 #include "ops/binary/binary.h"
 
 namespace fastcnn {

@@ -1,53 +1,8 @@
-#include <cmath>
-#include <type_traits>
-
+#include "ops/binary/arithmetic.h"
 #include "ops/binary/binary.h"
 
 namespace fastcnn {
 namespace {
-
-// Integers are added and multiplied as unsigned numbers: they wrap around instead of overflowing.
-template <class T>
-using Wide = std::conditional_t<std::is_floating_point_v<T>, T, uint64_t>;
-
-// Powers of integers by repeated squaring; negative exponents give the truncated value, as integer division would.
-template <class T>
-T power(T base, T exponent) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return std::pow(base, exponent);
-  } else {
-    if constexpr (std::is_signed_v<T>)
-      if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 ? -1 : 1) : 0;
-    uint64_t result = 1, factor = uint64_t(base);
-    for (uint64_t e = uint64_t(exponent); e > 0; e >>= 1) {
-      if (e & 1) result *= factor;
-      factor *= factor;
-    }
-    return T(result);
-  }
-}
-
-// Divisors of integers are not zero; INT64_MIN / -1 wraps around.
-template <class T>
-T remainder_of(T u, T v) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return float_remainder(u, v);
-  } else {
-    if (std::is_signed_v<T> && T(v + 1) == 0) return 0;
-    const T rest = T(u % v);
-    return rest != 0 && (rest < 0) != (v < 0) ? T(rest + v) : rest;
-  }
-}
-
-template <class T>
-T floor_quotient(T u, T v) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return float_floor_divide(u, v);
-  } else {
-    if (std::is_signed_v<T> && T(v + 1) == 0) return T(0 - uint64_t(u));
-    return T(u / v - ((u % v != 0) && ((u < 0) != (v < 0))));
-  }
-}
 
 template <class T>
 void arithmetic(BinaryOp op, double alpha, const BroadcastPlan& plan, const T* a, const T* b, T* y) {

@@ -5,7 +5,6 @@
 // dimension with strides (1, 1), a scalar has stride 0, a per-channel operand of a channels-last image
 // ((pixels, 0), (channels, 1)), and mixed layouts are just other strides.
 #pragma once
-#include <math.h>
 #include <stdint.h>
 
 #include "core/parallel.h"
@@ -144,23 +143,6 @@ template <class T, class R, class Function>
 [[maybe_unused]] inline void broadcast_plain(const BroadcastPlan& plan, const T* a, const T* b, R* y,
                                              const Function& f) {
   broadcast(plan, a, b, y, PlainLoops<T, R, Function>{f});
-}
-
-// a - b floor(a / b) and floor(a / b) of floating-point numbers, exact where the remainder is.
-template <class T>
-[[maybe_unused]] inline T float_remainder(T a, T b) {
-  const T rest = T(fmod(a, b));
-  return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
-}
-
-template <class T>
-[[maybe_unused]] inline T float_floor_divide(T a, T b) {
-  if (b == 0) return a / b;
-  const T rest = T(fmod(a, b));
-  const T quotient = (a - rest) / b - T(rest != 0 && (rest < 0) != (b < 0));
-  if (quotient == 0) return T(copysign(0.0, double(a / b)));
-  const T whole = T(floor(quotient));
-  return quotient - whole > T(0.5) ? whole + 1 : whole;
 }
 
 }  // namespace

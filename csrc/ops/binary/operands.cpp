@@ -1,5 +1,8 @@
 #include "ops/binary/operands.h"
 
+#include <string.h>
+
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/cast/cast.h"
 
@@ -54,6 +57,11 @@ namespace {
 
 template <class T>
 void fill_elements(const Tensor& tensor, T value) {
+  FASTCNN_IF_CUDA(tensor) {
+    unsigned char element[sizeof(T)];
+    memcpy(element, &value, sizeof(T));
+    return cuda::fill(tensor.raw(), element, int(sizeof(T)), tensor.bytes());
+  }
   T* const y = static_cast<T*>(tensor.raw());
   parallel_ranges(tensor.numel(), 65536, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) y[i] = value;

@@ -24,6 +24,11 @@ struct Operand {
 Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device, Layout layout);
 void fill_(const Tensor& tensor, const Scalar& value);  // runs on the stream; does not bump the version
 
+namespace cuda {
+// Repeats an element of 1, 2, 4 or 8 bytes over `bytes` of memory that is aligned for it.
+void fill(void* y, const unsigned char* element, int element_bytes, int64_t bytes);
+}  // namespace cuda
+
 // PyTorch's rule: tensors with dimensions decide; tensors without dimensions, then numbers, only raise the category.
 DType result_type(const Operand& a, const Operand& b);
 

@@ -1,6 +1,7 @@
 #include "ops/cast/cast.h"
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 
 namespace fastcnn {
@@ -9,6 +10,8 @@ Tensor cast(const Tensor& input, DType dtype) {
   if (input.dtype() == dtype) return input;
   const Tensor output = empty(input.shape(), dtype, input.device(), input.layout());
   current_stream(input.device()).run("cast", [=] {
+    FASTCNN_IF_CUDA(input)
+    return cuda::cast_forward(input.dtype(), input.raw(), dtype, output.raw(), input.numel());
     FASTCNN_CPU(cast_forward)(input.dtype(), input.raw(), dtype, output.raw(), input.numel());
   });
   return output;

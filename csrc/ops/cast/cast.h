@@ -14,6 +14,10 @@ class Tensor;
 
 FASTCNN_DECLARE_CPU(void, cast_forward, DType from, const void* x, DType to, void* y, int64_t n)
 
+namespace cuda {
+void cast_forward(DType from, const void* x, DType to, void* y, int64_t n);
+}
+
 Tensor cast(const Tensor& input, DType dtype);  // `input` itself when it has the dtype already
 
 // The smallest dtype in the order bool < uint8 < int64 < bfloat16 < float32 < float64 that holds both.

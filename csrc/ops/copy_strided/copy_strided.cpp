@@ -1,6 +1,7 @@
 #include "ops/copy_strided/copy_strided.h"
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/copy_strided/strided.h"
 
@@ -58,8 +59,11 @@ void run_copy(const char* name, StridedCopy plan, const Tensor& destination, int
   const int64_t to = (destination_offset + offsets.destination) * plan.element_bytes;
   const int64_t from = (source_offset + offsets.source) * plan.element_bytes;
   current_stream(destination.device()).run(name, [=] {
-    FASTCNN_CPU(copy_strided)
-    (plan, static_cast<char*>(destination.raw()) + to, static_cast<const char*>(source.raw()) + from);
+    char* const destination_start = static_cast<char*>(destination.raw()) + to;
+    const char* const source_start = static_cast<const char*>(source.raw()) + from;
+    FASTCNN_IF_CUDA(destination)
+    return cuda::copy_strided(plan, destination_start, source_start, destination.device().index);
+    FASTCNN_CPU(copy_strided)(plan, destination_start, source_start);
   });
 }
 

@@ -22,5 +22,8 @@ struct StridedCopy {
 
 // Expects a plan in the form `simplify` makes: no size below 2, dimensions in the destination's memory order.
 FASTCNN_DECLARE_CPU(void, copy_strided, const StridedCopy& plan, void* destination, const void* source)
+namespace cuda {
+void copy_strided(const StridedCopy& plan, void* destination, const void* source, int device);
+}
 
 }  // namespace fastcnn

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/cross_entropy/targets.h"
 
@@ -43,10 +44,16 @@ std::tuple<Tensor, Tensor, Tensor> cross_entropy_forward(const Tensor& given, co
   for (int d = 0; d < given.rank() && reduction == LossReduction::none; ++d)
     if (d != (given.rank() == 1 ? 0 : 1)) loss_shape.push_back(given.size(d));
   const Tensor loss = empty(loss_shape, input.dtype(), input.device(), Layout::row_major);
-  const Tensor stats = empty({rows, 2}, input.dtype(), input.device());
-  const Tensor divisor = empty({}, input.dtype(), input.device());
-  const Tensor partials = workspace(int64_t(sizeof(LossPartial)) * shape.chunks, input.device());
+  const DType accumulator = input.dtype() == DType::bfloat16 ? DType::float32 : input.dtype();
+  const Tensor stats = empty({rows, 2}, accumulator, input.device());
+  const Tensor divisor = empty({}, accumulator, input.device());
+  int64_t bytes = int64_t(sizeof(LossPartial)) * shape.chunks;
+  FASTCNN_IF_CUDA(input) bytes = cuda::cross_entropy_workspace(shape);
+  const Tensor partials = workspace(bytes, input.device());
   current_stream(input.device()).run("cross_entropy_forward", [=, x = input] {
+    FASTCNN_IF_CUDA(x)
+    return cuda::cross_entropy_forward(shape, {target, weight, ignore_index, smoothing, reduction}, x, stats, loss,
+                                       divisor, partials);
     const int64_t bad_row =
         x.dtype() == DType::float64
             ? reference::cross_entropy_forward(shape, targets_of<double>(target, weight, ignore_index, smoothing),
@@ -72,6 +79,9 @@ std::pair<Tensor, OptionalTensor> cross_entropy_backward(const Tensor& given, co
   const Tensor g = to_layout(grad_output, Layout::row_major);
   const Tensor grad = empty_like(input), grad_target = want_grad_target ? empty_like(input) : Tensor();
   current_stream(input.device()).run("cross_entropy_backward", [=, x = input] {
+    FASTCNN_IF_CUDA(x)
+    return cuda::cross_entropy_backward(shape, {target, weight, ignore_index, smoothing, reduction}, x, stats, divisor,
+                                        g, grad, grad_target);
     if (x.dtype() == DType::float64)
       reference::cross_entropy_backward(shape, targets_of<double>(target, weight, ignore_index, smoothing), reduction,
                                         x.data<double>(), stats.data<double>(), divisor.data<double>(),

@@ -16,6 +16,8 @@
 
 namespace fastcnn {
 
+class Tensor;
+
 struct CrossEntropyShape {
   int64_t rows, classes;
   int64_t chunk_rows, chunks;
@@ -53,5 +55,23 @@ void cross_entropy_backward(const CrossEntropyShape& shape, const CrossEntropyTa
                             LossReduction reduction, const double* x, const double* stats, const double* divisor,
                             const double* g, double* grad_x, double* grad_target);
 }  // namespace reference
+
+// float32 and bfloat16 logits; stats and divisor are float32, weight float32 or like the logits. Bad labels are
+// reported (DeviceReport).
+namespace cuda {
+struct CrossEntropyOptions {
+  const Tensor &target, &weight;  // labels int64, or probabilities; weight may be undefined
+  int64_t ignore_index;
+  double smoothing;
+  LossReduction reduction;
+};
+int64_t cross_entropy_workspace(const CrossEntropyShape& shape);
+void cross_entropy_forward(const CrossEntropyShape& shape, const CrossEntropyOptions& options, const Tensor& x,
+                           const Tensor& stats, const Tensor& loss, const Tensor& divisor, const Tensor& workspace);
+// grad_target may be undefined.
+void cross_entropy_backward(const CrossEntropyShape& shape, const CrossEntropyOptions& options, const Tensor& x,
+                            const Tensor& stats, const Tensor& divisor, const Tensor& g, const Tensor& grad_x,
+                            const Tensor& grad_target);
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/stream.h"
+#include "ops/cast/cast.h"
 
 namespace fastcnn {
 
@@ -31,19 +32,14 @@ Tensor class_labels(const char* op, const Tensor& input, const Tensor& target) {
     hint = "; did you mean target.squeeze(1)?";
   check(target.shape() == expected, op, ": target has shape ", target.shape(), ", but labels of shape ", expected,
         " are expected (input ", input.shape(), ")", hint);
-  const Tensor ordered = to_layout(target, Layout::row_major);
-  if (target.dtype() == DType::int64) return ordered;
-  const Tensor labels = empty(target.shape(), DType::int64, target.device(), Layout::row_major);
-  current_stream(target.device()).run("class_labels", [=] {
-    std::copy_n(ordered.data<uint8_t>(), size_t(ordered.numel()), labels.data<int64_t>());
-  });
-  return labels;
+  return cast(to_layout(target, Layout::row_major), DType::int64);
 }
 
 void check_class_weight(const char* op, const Tensor& input, const Tensor& weight) {
   if (!weight.defined()) return;
   const int64_t classes = input.size(input.rank() == 1 ? 0 : 1);
-  check_same(op, "input", input, "weight", weight);
+  if (input.dtype() != DType::bfloat16 || weight.dtype() != DType::float32 || weight.device() != input.device())
+    check_same(op, "input", input, "weight", weight);
   check(weight.rank() == 1 && weight.size(0) == classes, op, ": weight has shape ", weight.shape(), ", but (", classes,
         ",) is expected, one number per class (input ", input.shape(), ")");
 }

@@ -8,7 +8,7 @@ namespace fastcnn {
 // order, the order of the rows of a channels-last input.
 Tensor class_labels(const char* op, const Tensor& input, const Tensor& target);
 
-// Class weights (C,) of the input's dtype, or undefined.
+// Class weights (C,) of the input's dtype, or float32 beside bfloat16, or undefined.
 void check_class_weight(const char* op, const Tensor& input, const Tensor& weight);
 
 // The input with its classes last in memory, and how many rows of how many classes that makes.

@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "ops/copy_strided/strided.h"
 
 namespace fastcnn {
@@ -47,7 +48,10 @@ struct Exported {
 
 template <class ManagedT>
 void delete_exported(ManagedT* managed) {
-  delete static_cast<Exported<ManagedT>*>(managed->context);
+  auto* const exported = static_cast<Exported<ManagedT>*>(managed->context);
+  if constexpr (cuda::kShared)
+    if (exported->tensor.device().is_cuda()) cuda::wait_for_every_stream(exported->tensor.device().index);
+  delete exported;
 }
 
 template <class ManagedT>
@@ -146,8 +150,12 @@ Tensor copy_array(const py::array& source, DType dtype) {
 }  // namespace
 
 Tensor import_array(const Array& array, uint64_t flags, std::shared_ptr<void> owner) {
-  check(array.device.kind == kCpu, "from_dlpack: the array is on DLPack device ", array.device.kind,
-        ", but only the CPU (1) can be shared; move it with .cpu() first");
+  check(array.device.kind == kCpu || (array.device.kind == kCuda && cuda::kShared),
+        "from_dlpack: the array is on DLPack device ", array.device.kind, ", but only the CPU (1) ",
+        cuda::kShared ? "and CUDA (2) " : "", "can be shared; move it with .cpu() first");
+  const Device device = array.device.kind == kCuda ? Device{DeviceType::cuda, array.device.index} : Device{};
+  if constexpr (cuda::kShared)
+    if (device.is_cuda()) cuda::set_device(device.index);
   check(array.rank <= kMaxRank, "from_dlpack: tensors have at most ", kMaxRank, " dimensions, but the array has ",
         array.rank);
   const DType dtype = dtype_of(array.dtype);
@@ -158,7 +166,7 @@ Tensor import_array(const Array& array, uint64_t flags, std::shared_ptr<void> ow
   check(reinterpret_cast<uintptr_t>(data) % uintptr_t(size_of(dtype)) == 0,
         "from_dlpack: the array's memory is not aligned to its ", size_of(dtype), "-byte elements; copy it first");
 
-  const auto storage = std::make_shared<Storage>(data, bytes, Device{}, std::move(owner));
+  const auto storage = std::make_shared<Storage>(data, bytes, device, std::move(owner));
   if (!(flags & kReadOnly))
     for (const Layout layout : {default_layout(shape.rank()), Layout::row_major})
       if (is_dense(shape, strides, layout)) return Tensor(storage, 0, shape, dtype, layout);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/generator.h"
 #include "core/stream.h"
 
@@ -21,7 +22,13 @@ std::pair<Tensor, Tensor> dropout(const Tensor& input, double p, const Tensor& s
   const Tensor output = empty_like(input);
   const Tensor mask = empty({(n + 15) / 16 * 2}, DType::uint8, input.device());
   const double limit = std::nearbyint(p * kTwoTo32);
+  check_generator_state("dropout", state, input.device());
   current_stream(input.device()).run("dropout", [=] {
+    FASTCNN_IF_CUDA(input) {
+      const bool all = limit >= kTwoTo32;
+      return cuda::dropout_forward(state.data<int64_t>(), all ? 0u : uint32_t(limit), all, float(1 / (1 - p)),
+                                   input.dtype(), input.raw(), output.raw(), mask.data<uint8_t>(), n);
+    }
     const RandomPosition position = take_blocks(state, (n + 3) / 4);
     uint16_t* const kept = static_cast<uint16_t*>(mask.raw());
     if (limit >= kTwoTo32) {  // everything is dropped; 1 / (1 - p) does not exist
@@ -43,10 +50,14 @@ Tensor dropout_gradient(const Tensor& grad_output, const Tensor& mask, double p,
   const int64_t n = grad.numel();
   check(mask.numel() == (n + 15) / 16 * 2, "dropout_backward: mask has ", mask.numel(), " bytes, but expected ",
         (n + 15) / 16 * 2, " (grad_output ", grad_output.shape(), ")");
+  check(mask.device() == grad.device(), "dropout_backward: mask is on ", mask.device(), ", but grad_output is on ",
+        grad.device());
   const Tensor output = empty_like(grad);
   current_stream(grad.device()).run("dropout_backward", [=] {
     const uint16_t* const kept = static_cast<const uint16_t*>(mask.raw());
     const double scale = p < 1 ? 1 / (1 - p) : 0;
+    FASTCNN_IF_CUDA(grad)
+    return cuda::dropout_backward(float(scale), mask.data<uint8_t>(), grad.dtype(), grad.raw(), output.raw(), n);
     if (grad.dtype() == DType::float64)
       return dropout_backward_reference(scale, kept, grad.data<double>(), output.data<double>(), n);
     FASTCNN_CPU(dropout_backward)(scale, kept, grad.data<float>(), output.data<float>(), n);

@@ -7,6 +7,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/isa.h"
 
 namespace fastcnn {
@@ -27,4 +28,13 @@ void dropout_forward_reference(DropoutParameters parameters, const double* x, do
 void dropout_backward_reference(double scale, const uint16_t* kept, const double* grad_output, double* grad_input,
                                 int64_t n);
 
+namespace cuda {
+
+// float32 or bfloat16, with the CPU's decisions; `kept` has (n + 15) / 16 * 2 bytes. All are dropped if `all`.
+void dropout_forward(int64_t* state, uint32_t threshold, bool all, float scale, DType dtype, const void* x, void* y,
+                     uint8_t* kept, int64_t n);
+void dropout_backward(float scale, const uint8_t* kept, DType dtype, const void* grad_output, void* grad_input,
+                      int64_t n);
+
+}  // namespace cuda
 }  // namespace fastcnn

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/copy_strided/strided.h"
 
@@ -17,21 +18,33 @@ void check_index(const char* op, const Tensor& input, const Tensor& index) {
 }
 
 // Position of memory element `offset` of a dense tensor, as a Python tuple.
-Shape position_of(const Tensor& tensor, int64_t offset) {
-  const Shape strides = tensor.strides();
-  Shape position = tensor.shape();
-  for (int d = 0; d < tensor.rank(); ++d) position[d] = offset / strides[d] % tensor.size(d);
+Shape position_of(const Shape& shape, const Shape& strides, int64_t offset) {
+  Shape position = shape;
+  for (int d = 0; d < shape.rank(); ++d) position[d] = offset / strides[d] % shape[d];
   return position;
+}
+
+[[noreturn]] void fail_index(const char* op, const Shape& position, int64_t value, int64_t low, int64_t high,
+                             const std::string& where) {
+  throw std::out_of_range(
+      concat(op, ": index", position, " is ", value, ", but expected ", low, " to ", high - 1, " (", where, ")"));
 }
 
 // IndexError unless every index lies in [low, high). Runs inside the stream closure, before the kernel that uses them.
 void check_range(const char* op, const Tensor& index, int64_t low, int64_t high, const std::string& where) {
   const int64_t* const values = index.data<int64_t>();
   const int64_t bad = FASTCNN_CPU(find_outside)(values, index.numel(), low, high);
-  if (bad >= 0)
-    throw std::out_of_range(concat(op, ": index", position_of(index, bad), " is ", values[bad], ", but expected ", low,
-                                   " to ", high - 1, " (", where, ")"));
+  if (bad >= 0) fail_index(op, position_of(index.shape(), index.strides(), bad), values[bad], low, high, where);
 }
+
+// The same for an index on CUDA: the kernel checks it, the IndexError comes with a later call.
+int32_t checked_by_kernel(const char* op, const Tensor& index, int64_t low, int64_t high, const std::string& where) {
+  return cuda::register_check([=, shape = index.shape(), strides = index.strides()](int64_t at, int64_t value) {
+    fail_index(op, position_of(shape, strides, at), value, low, high, where);
+  });
+}
+
+cuda::ScatterLists lists_in(const Tensor& memory) { return {memory.raw(), memory.device().index}; }
 
 std::string describe(const Shape& input, int dim) { return concat("dim ", dim, " of input ", input); }
 
@@ -66,7 +79,12 @@ Tensor gather(const Tensor& input, int64_t requested_dim, const Tensor& index) {
   const int64_t limit = input.rank() ? input.size(dim) : 1;
   current_stream(input.device()).run("gather", [=] {
     if (!index.numel()) return;
-    check_range("gather", index, 0, limit, describe(input.shape(), dim));
+    const std::string where = describe(input.shape(), dim);
+    FASTCNN_IF_CUDA(input)
+    return cuda::gather_forward(lines, limit, int(size_of(input.dtype())), input.raw(), index.data<int64_t>(),
+                                index.numel(), output.raw(), checked_by_kernel("gather", index, 0, limit, where),
+                                input.device().index);
+    check_range("gather", index, 0, limit, where);
     FASTCNN_CPU(gather_forward)
     (lines, int(size_of(input.dtype())), input.raw(), index.data<int64_t>(), output.raw());
   });
@@ -77,12 +95,19 @@ Tensor gather_backward(const Tensor& grad_output, const Shape& input_shape, Layo
                        const Tensor& index) {
   check_float("gather_backward", "grad_output", grad_output);
   const Tensor grad_input = empty(input_shape, grad_output.dtype(), grad_output.device(), layout);
-  const GatherLines lines = gather_lines(grad_input, index, gather_dim(grad_input, index, requested_dim));
+  const int dim = gather_dim(grad_input, index, requested_dim);
+  const GatherLines lines = gather_lines(grad_input, index, dim);
   const Tensor grad = to_layout(grad_output, index.layout());
-  zero_(grad_input);
+  if (!grad.device().is_cuda() || !index.numel()) zero_(grad_input);
+  const Tensor lists =
+      grad.device().is_cuda() ? workspace(8 * (grad_input.numel() + index.numel()), grad.device()) : Tensor();
+  const int64_t limit = grad_input.rank() ? grad_input.size(dim) : 1;
   current_stream(grad.device()).run("gather_backward", [=] {
     if (!index.numel()) return;
     const int64_t* const positions = index.data<int64_t>();
+    FASTCNN_IF_CUDA(grad)
+    return cuda::gather_backward(lines, limit, grad.dtype(), grad.raw(), positions, index.numel(), grad_input.raw(),
+                                 grad_input.numel(), lists_in(lists));
     if (grad.dtype() == DType::float32)
       FASTCNN_CPU(gather_backward_float)(lines, grad.data<float>(), positions, grad_input.data<float>());
     else
@@ -119,7 +144,15 @@ Tensor index_select(const Tensor& input, int64_t requested_dim, const Tensor& in
   const Tensor output = empty(shape, input.dtype(), input.device(), input.layout());
   current_stream(input.device()).run("index_select", [=] {
     if (!index.numel()) return;
-    check_range("index_select", index, wrap ? -rows.rows : 0, rows.rows, describe(input.shape(), dim));
+    const std::string where = describe(input.shape(), dim);
+    const int64_t low = wrap ? -rows.rows : 0;
+    FASTCNN_IF_CUDA(input) {
+      if (!output.numel()) return;
+      return cuda::index_select_forward(rows, wrap, int(size_of(input.dtype())), input.raw(), index.data<int64_t>(),
+                                        output.raw(), checked_by_kernel("index_select", index, low, rows.rows, where),
+                                        input.device().index);
+    }
+    check_range("index_select", index, low, rows.rows, where);
     if (!output.numel()) return;
     FASTCNN_CPU(index_select_forward)
     (rows, int(size_of(input.dtype())), input.raw(), index.data<int64_t>(), output.raw());
@@ -134,9 +167,12 @@ Tensor index_select_backward(const Tensor& grad_output, const Shape& input_shape
   const int dim = row_dim("index_select_backward", grad_input, requested_dim);
   const RowSelect rows = row_select("index_select_backward", grad_input, dim, index);
   const Tensor grad = to_layout(grad_output, layout);
-  zero_(grad_input);
+  if (!grad.device().is_cuda() || !grad.numel()) zero_(grad_input);
+  const Tensor lists = grad.device().is_cuda() ? workspace(8 * (rows.rows + rows.count), grad.device()) : Tensor();
   current_stream(grad.device()).run("index_select_backward", [=] {
     if (!grad.numel()) return;
+    FASTCNN_IF_CUDA(grad)
+    return cuda::index_add(rows, grad.dtype(), grad.raw(), index.data<int64_t>(), grad_input.raw(), lists_in(lists));
     if (grad.dtype() == DType::float32)
       FASTCNN_CPU(index_add_float)(rows, grad.data<float>(), index.data<int64_t>(), grad_input.data<float>());
     else
@@ -152,10 +188,23 @@ void index_write_(const Tensor& destination, int64_t requested_dim, const Tensor
   Shape shape = destination.shape();
   shape[dim] = rows.count;
   check(values.shape() == shape, "index_write_: values has shape ", values.shape(), ", but expected ", shape);
-  const Tensor source = to_layout(values, destination.layout());
+  Tensor source = to_layout(values, destination.layout());
+  if (source.storage() == destination.storage()) {  // x[[0, 1]] = x[1:3]: read everything before writing
+    const Tensor copy = empty_like(source);
+    copy_(copy, source);
+    source = copy;
+  }
+  const Tensor lists = destination.device().is_cuda() ? workspace(8 * rows.rows, destination.device()) : Tensor();
   current_stream(destination.device()).run("index_write_", [=] {
     if (!index.numel()) return;
-    check_range("index_write_", index, -rows.rows, rows.rows, describe(destination.shape(), dim));
+    const std::string where = describe(destination.shape(), dim);
+    FASTCNN_IF_CUDA(destination) {
+      if (!source.numel()) return;
+      return cuda::index_write(rows, int(size_of(source.dtype())), source.raw(), index.data<int64_t>(),
+                               destination.raw(), lists_in(lists),
+                               checked_by_kernel("index_write_", index, -rows.rows, rows.rows, where));
+    }
+    check_range("index_write_", index, -rows.rows, rows.rows, where);
     if (!source.numel()) return;
     FASTCNN_CPU(index_write)
     (rows, int(size_of(source.dtype())), source.raw(), index.data<int64_t>(), destination.raw());
@@ -172,7 +221,11 @@ Tensor bound_one_hot(const Tensor& index, int64_t classes) {
   const Tensor output = empty(shape, DType::int64, index.device(), Layout::row_major);
   current_stream(index.device()).run("one_hot", [=] {
     if (!ordered.numel()) return;
-    check_range("one_hot", ordered, 0, classes, concat("num_classes=", classes));
+    const std::string where = concat("num_classes=", classes);
+    FASTCNN_IF_CUDA(ordered)
+    return cuda::one_hot(ordered.data<int64_t>(), ordered.numel(), classes, output.data<int64_t>(),
+                         checked_by_kernel("one_hot", ordered, 0, classes, where), ordered.device().index);
+    check_range("one_hot", ordered, 0, classes, where);
     FASTCNN_CPU(one_hot)(ordered.data<int64_t>(), ordered.numel(), classes, output.data<int64_t>());
   });
   return to_layout(output, layout_like(index, shape.rank()));

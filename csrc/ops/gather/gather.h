@@ -7,6 +7,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/isa.h"
 
 namespace fastcnn {
@@ -48,5 +49,27 @@ FASTCNN_DECLARE_CPU(void, index_add_float, const RowSelect& shape, const float* 
 FASTCNN_DECLARE_CPU(void, index_add_double, const RowSelect& shape, const double* grad_output, const int64_t* index,
                     double* grad_input)
 FASTCNN_DECLARE_CPU(void, one_hot, const int64_t* index, int64_t n, int64_t classes, int64_t* output)
+
+namespace cuda {
+// An index outside its range is reported under `check` (register_check). limit: size of the gathered dimension.
+void gather_forward(const GatherLines& lines, int64_t limit, int element_bytes, const void* input, const int64_t* index,
+                    int64_t n, void* output, int32_t check, int device);
+void index_select_forward(const RowSelect& shape, bool wrap, int element_bytes, const void* input, const int64_t* index,
+                          void* output, int32_t check, int device);
+void one_hot(const int64_t* index, int64_t n, int64_t classes, int64_t* output, int32_t check, int device);
+
+// Workspace of 8 bytes per row that is written to (gather_backward: per input element), and, for sums, per index.
+struct ScatterLists {
+  void* memory;
+  int device;
+};
+void index_write(const RowSelect& shape, int element_bytes, const void* values, const int64_t* index, void* input,
+                 const ScatterLists& lists, int32_t check);
+// Write all of grad_input, float32 or bfloat16.
+void gather_backward(const GatherLines& lines, int64_t limit, DType dtype, const void* grad_output,
+                     const int64_t* index, int64_t n, void* grad_input, int64_t input_numel, const ScatterLists& lists);
+void index_add(const RowSelect& shape, DType dtype, const void* grad_output, const int64_t* index, void* grad_input,
+               const ScatterLists& lists);
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -13,12 +13,28 @@ constexpr int64_t kGrain = 65536;  // output floats per chunk
 FASTCNN_INLINE Vec load_pixels(const uint8_t* p) { return load_u8(p); }
 FASTCNN_INLINE Vec load_pixels(const float* p) { return load(p); }
 
+template <class Pixel>
+FASTCNN_INLINE void gather_padded(const Pixel* images, const int64_t* index, const float* scale, const float* shift,
+                                  float* output, ImageBatchShape s) {
+  const int64_t rows = s.B * s.pixels, grain = kGrain / s.channels + 1;
+  parallel_ranges(rows, grain, [=](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t b = row / s.pixels;
+      const Pixel* x = images + (index[b] * s.pixels + row - b * s.pixels) * s.C;
+      float* y = output + row * s.channels;
+      for (int64_t c = 0; c < s.C; ++c) y[c] = __builtin_fmaf(float(x[c]), scale[c], shift[c]);
+      for (int64_t c = s.C; c < s.channels; ++c) y[c] = 0.0f;
+    }
+  });
+}
+
 // One image is a row of n = pixels * C values. Value i belongs to channel i % C, so C vectors of scale and shift repeat
 // along the row: pattern[j] = scale[j % C] for j < C * Vec::N, followed by the same for shift. The tail rounds once, as
 // fma does, so that equal pixels give equal values wherever they fall.
 template <class Pixel>
 FASTCNN_INLINE void gather(const Pixel* images, const int64_t* index, const float* scale, const float* shift,
                            float* pattern, float* output, ImageBatchShape s) {
+  if (s.channels != s.C) return gather_padded(images, index, scale, shift, output, s);
   const int64_t period = s.C * Vec::N;
   const int64_t n = s.pixels * s.C;
   if (s.B == 0 || n == 0) return;

@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "core/stream.h"
 #include "ops/matmul/gemm.h"
+#include "ops/matmul/gemm_cuda.h"
 
 namespace fastcnn {
 
@@ -79,6 +80,19 @@ void multiply(const Tensor& a, int64_t a_row, int64_t a_col, const Tensor& b, in
   gemm(g);
 }
 
+void multiply_on_device(const Tensor& a, int64_t a_row, int64_t a_col, const Tensor& b, int64_t b_row, int64_t b_col,
+                        const Tensor& c, int64_t M, int64_t N, int64_t K, const Tensor& bias, bool relu) {
+  cuda::DeviceGemm g;
+  g.dtype = c.dtype();
+  g.M = M, g.N = N, g.K = K;
+  g.a = a.raw(), g.a_row = a_row, g.a_col = a_col;
+  g.b = b.raw(), g.b_row = b_row, g.b_col = b_col;
+  g.c = c.raw();
+  g.bias = bias.defined() ? bias.raw() : nullptr;
+  g.relu = relu;
+  cuda::gemm(g, c.device());
+}
+
 // Calls run(float()) or run(double()).
 template <class Run>
 void dispatch(DType dtype, const Run& run) {
@@ -119,6 +133,8 @@ Tensor linear_forward(const Tensor& input, const Tensor& weight, const OptionalT
   const Tensor output = empty(shape, input.dtype(), input.device(), Layout::row_major);
   const int64_t N = weight.size(0), K = x.features;
   current_stream(input.device()).run("linear_forward", [=] {
+    FASTCNN_IF_CUDA(output)
+    return multiply_on_device(x.tensor, K, 1, weight, 1, K, output, x.rows, N, K, bias, relu);
     dispatch(output.dtype(), [&](auto zero) {
       multiply<decltype(zero)>(x.tensor, K, 1, weight, 1, K, output, x.rows, N, K, bias, relu);
     });
@@ -138,9 +154,11 @@ Tensor linear_backward_input(const Tensor& grad_output, const Tensor& weight) {
   shape[shape.rank() - 1] = K;
   const Tensor grad_input = empty(shape, grad_output.dtype(), grad_output.device(), Layout::row_major);
   Tensor partial;
-  if (splits_weight(grad_input.dtype(), dy.rows, N, K))
+  if (!grad_input.device().is_cuda() && splits_weight(grad_input.dtype(), dy.rows, N, K))
     partial = empty({kWeightSplits, dy.rows * K}, DType::float32, grad_output.device());
   current_stream(grad_output.device()).run("linear_backward_input", [=] {
+    FASTCNN_IF_CUDA(grad_input)
+    return multiply_on_device(dy.tensor, N, 1, weight, K, 1, grad_input, dy.rows, K, N, {}, false);
     if (partial.defined()) return multiply_by_weight_bands(dy.tensor, weight, partial, grad_input, dy.rows, N, K);
     dispatch(grad_input.dtype(), [&](auto zero) {
       multiply<decltype(zero)>(dy.tensor, N, 1, weight, K, 1, grad_input, dy.rows, K, N, {}, false);
@@ -160,6 +178,8 @@ Tensor linear_backward_weight(const Tensor& grad_output, const Tensor& input, co
   const int64_t K = x.features, N = dy.features, rows = x.rows;
   const Tensor grad_weight = result_or("linear_backward_weight", value_or_undefined(out), {N, K}, input);
   current_stream(input.device()).run("linear_backward_weight", [=] {
+    FASTCNN_IF_CUDA(grad_weight)
+    return multiply_on_device(dy.tensor, 1, N, x.tensor, K, 1, grad_weight, N, K, rows, {}, false);
     dispatch(grad_weight.dtype(), [&](auto zero) {
       multiply<decltype(zero)>(dy.tensor, 1, N, x.tensor, K, 1, grad_weight, N, K, rows, {}, false);
     });
@@ -174,6 +194,8 @@ Tensor linear_backward_bias(const Tensor& grad_output, const OptionalTensor& out
   const int64_t N = dy.features, rows = dy.rows;
   const Tensor grad_bias = result_or("linear_backward_bias", value_or_undefined(out), {N}, grad_output);
   current_stream(grad_output.device()).run("linear_backward_bias", [=] {
+    FASTCNN_IF_CUDA(grad_bias)
+    return cuda::column_sums(dy.tensor.dtype(), dy.tensor.raw(), rows, N, grad_bias.raw(), grad_bias.device());
     if (grad_bias.dtype() == DType::float32)
       FASTCNN_CPU(linear_sum_rows)(dy.tensor.data<float>(), rows, N, grad_bias.data<float>());
     else
@@ -189,6 +211,8 @@ Tensor linear_backward_relu(const Tensor& grad_output, const Tensor& output) {
   const Tensor masked = empty_like(output);
   current_stream(output.device()).run("linear_backward_relu", [=] {
     const int64_t n = output.numel();
+    FASTCNN_IF_CUDA(output)
+    return cuda::mask_relu(output.dtype(), matching.raw(), output.raw(), masked.raw(), n);
     if (output.dtype() == DType::float32)
       FASTCNN_CPU(linear_mask_relu)(matching.data<float>(), output.data<float>(), n, masked.data<float>());
     else

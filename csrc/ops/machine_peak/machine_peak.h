@@ -14,4 +14,16 @@ FASTCNN_DECLARE_CPU(int64_t, fma_chain, int64_t rounds, float* sink)
 // destination[i] = source[i], i in [0, n), with non-temporal stores; destination is 64-byte aligned.
 FASTCNN_DECLARE_CPU(void, copy_stream, const float* source, float* destination, int64_t n)
 
+namespace cuda {
+
+// The same copy in packs of 16 bytes; both addresses are multiples of 16.
+void copy_peak(const float* source, float* destination, int64_t n);
+
+// The kMmaWarps warps of `blocks` blocks make `rounds` bfloat16 tensor-core products on each of kMmaChains accumulators
+// in registers (mma m16n8k16, kMmaOperations each; Hopper's wgmma is faster). sink: a float per block.
+constexpr int64_t kMmaWarps = 8, kMmaChains = 8, kMmaOperations = 2 * 16 * 8 * 16;
+void mma_peak(int64_t blocks, int64_t rounds, float* sink);
+
+}  // namespace cuda
+
 }  // namespace fastcnn

@@ -5,6 +5,7 @@
 #include "core/bind.h"
 #include "core/stream.h"
 #include "ops/matmul/gemm.h"
+#include "ops/matmul/gemm_cuda.h"
 
 namespace fastcnn {
 namespace {
@@ -20,7 +21,8 @@ int64_t matrix_size(const Shape& shape, int from_end, bool transposed) {
 struct Matrices {
   Tensor tensor;
   int64_t row, col;             // strides of a matrix, after the optional transpose
-  std::vector<int64_t> offset;  // of every matrix of the broadcast batch
+  std::vector<int64_t> offset;  // of every matrix of the broadcast batch; on the CPU
+  Shape step;                   // strides of the batch dimensions, 0 where broadcast
 };
 
 Matrices matrices(const Tensor& operand, bool transposed, bool is_vector_row, const Shape& batch) {
@@ -38,6 +40,11 @@ Matrices matrices(const Tensor& operand, bool transposed, bool is_vector_row, co
     if (transposed) std::swap(result.row, result.col);
   }
   const int own = batch_rank(operand.shape());
+  for (int d = 0; d < batch.rank(); ++d) {
+    const int mine = d - (batch.rank() - own);
+    result.step.push_back(mine >= 0 && operand.size(mine) > 1 ? strides[mine] : 0);
+  }
+  if (operand.device().is_cuda()) return result;
   const int64_t count = batch.numel();
   result.offset.resize(size_t(count));
   for (int64_t i = 0; i < count; ++i) {
@@ -45,8 +52,7 @@ Matrices matrices(const Tensor& operand, bool transposed, bool is_vector_row, co
     for (int d = batch.rank() - 1; d >= 0; --d) {
       const int64_t index = rest % batch[d];
       rest /= batch[d];
-      const int mine = d - (batch.rank() - own);
-      if (mine >= 0 && operand.size(mine) > 1) offset += index * strides[mine];
+      offset += index * result.step[d];
     }
     result.offset[size_t(i)] = offset;
   }
@@ -65,6 +71,22 @@ void multiply(const MatmulShape& shape, const Matrices& a, const Matrices& b, co
   for (int64_t i = 0; i < g.batch; ++i) c_offset[size_t(i)] = i * shape.M * shape.N;
   g.a_offset = a.offset.data(), g.b_offset = b.offset.data(), g.c_offset = c_offset.data();
   gemm(g);
+}
+
+void multiply_on_device(const MatmulShape& shape, const Matrices& a, const Matrices& b, const Tensor& output) {
+  cuda::DeviceGemm g;
+  g.dtype = output.dtype();
+  g.M = shape.M, g.N = shape.N, g.K = shape.K;
+  g.a = a.tensor.raw(), g.a_row = a.row, g.a_col = a.col;
+  g.b = b.tensor.raw(), g.b_row = b.row, g.b_col = b.col;
+  g.c = output.raw();
+  for (int d = 0; d < shape.batch.rank(); ++d) {
+    if (shape.batch[d] == 1) continue;
+    g.size[g.rank] = shape.batch[d];
+    g.a_stride[g.rank] = a.step[d], g.b_stride[g.rank] = b.step[d];
+    ++g.rank;
+  }
+  cuda::gemm(g, output.device());
 }
 
 }  // namespace
@@ -109,6 +131,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   const Matrices x = matrices(left, transpose_a, true, shape.batch);
   const Matrices y = matrices(b, transpose_b, false, shape.batch);
   current_stream(a.device()).run("matmul", [=] {
+    FASTCNN_IF_CUDA(output) return multiply_on_device(shape, x, y, output);
     if (output.dtype() == DType::float32)
       multiply<float>(shape, x, y, output);
     else

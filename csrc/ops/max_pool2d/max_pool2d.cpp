@@ -1,6 +1,7 @@
 #include "ops/max_pool2d/max_pool2d.h"
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/max_pool2d/pool2d_shape.h"
 
@@ -27,6 +28,7 @@ std::pair<Tensor, OptionalTensor> max_pool2d_forward(const Tensor& input, const 
   const Tensor codes = want_codes ? empty(out, small ? DType::uint8 : DType::int64, x.device()) : Tensor();
   const PoolTables tables = sliding_windows(shape, false);
   current_stream(x.device()).run("max_pool2d_forward", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::max_pool2d_forward(sliding_formula(shape, false), x, output, codes);
     void* const winners = codes.defined() ? codes.raw() : nullptr;
     if (x.dtype() == DType::float32)
       FASTCNN_CPU(max_pool2d_forward)(x.data<float>(), output.data<float>(), winners, small, tables.windows);
@@ -45,6 +47,7 @@ Tensor max_pool2d_backward(const Tensor& grad_output, const Tensor& codes, const
   const Tensor grad_input = empty(input_shape, g.dtype(), g.device());
   const PoolTables tables = sliding_windows(shape, false);
   current_stream(g.device()).run("max_pool2d_backward", [=] {
+    FASTCNN_IF_CUDA(g) return cuda::max_pool2d_backward(sliding_formula(shape, false), g, codes, grad_input);
     if (g.dtype() == DType::float32)
       FASTCNN_CPU(max_pool2d_backward)(g.data<float>(), codes.raw(), small, grad_input.data<float>(), tables.windows);
     else
@@ -59,6 +62,7 @@ Tensor indices_of_codes(const Tensor& codes, const Shape& input_shape, const Sha
   const Tensor indices = empty(codes.shape(), DType::int64, codes.device());
   const PoolTables tables = sliding_windows(shape, false);
   current_stream(codes.device()).run("max_pool2d_indices", [=] {
+    FASTCNN_IF_CUDA(codes) return cuda::max_pool2d_indices(sliding_formula(shape, false), codes, indices);
     max_pool2d_indices(codes.raw(), codes.dtype() == DType::uint8, indices.data<int64_t>(), tables.windows);
   });
   return indices;

@@ -9,6 +9,8 @@
 
 namespace fastcnn {
 
+class Tensor;
+
 // True: codes are uint8; false: int64.
 inline bool codes_fit_uint8(int64_t kernel_h, int64_t kernel_w) { return kernel_h * kernel_w <= kNoTap8; }
 
@@ -26,5 +28,13 @@ void max_pool2d_backward_reference(const double* grad_output, const void* codes,
 
 // Codes -> flat positions h * W + w in the input, -1 for a window without taps.
 void max_pool2d_indices(const void* codes, bool small_codes, int64_t* indices, const PoolWindows& windows);
+
+// float32 and bfloat16; adaptive pools as well. `codes` may be undefined in the forward pass.
+namespace cuda {
+void max_pool2d_forward(const PoolFormula& pool, const Tensor& input, const Tensor& output, const Tensor& codes);
+void max_pool2d_backward(const PoolFormula& pool, const Tensor& grad_output, const Tensor& codes,
+                         const Tensor& grad_input);
+void max_pool2d_indices(const PoolFormula& pool, const Tensor& codes, const Tensor& indices);
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -116,7 +116,7 @@ Tensor pool_grad_output(const char* op, const Tensor& grad_output, const Shape& 
 PoolTables sliding_windows(const Pool2dShape& s, bool include_padding) {
   PoolTables tables;
   const int64_t size = checked_add(table_size(s.H, s.H_out), table_size(s.W, s.W_out));
-  tables.memory = empty({size}, DType::int64);
+  tables.memory = host_table(size);
   int64_t* memory = tables.memory.data<int64_t>();
   tables.windows.N = s.N;
   tables.windows.C = s.C;
@@ -129,7 +129,7 @@ PoolTables adaptive_windows(int64_t N, int64_t C, int64_t H, int64_t W, int64_t 
   checked_mul(checked_add(H, 1), checked_add(H_out, 1));
   checked_mul(checked_add(W, 1), checked_add(W_out, 1));
   PoolTables tables;
-  tables.memory = empty({checked_add(table_size(H, H_out), table_size(W, W_out))}, DType::int64);
+  tables.memory = host_table(checked_add(table_size(H, H_out), table_size(W, W_out)));
   int64_t* memory = tables.memory.data<int64_t>();
   tables.windows.N = N;
   tables.windows.C = C;

@@ -33,6 +33,31 @@ struct PoolWindows {
   PoolAxis h, w;
 };
 
+// The windows along one axis as a formula, for CUDA, whose kernels cannot read the tables: a sliding pool's as in
+// Pool2dShape, or an adaptive pool's (stride 0).
+struct PoolAxisFormula {
+  int64_t in, out;
+  int64_t kernel;  // taps of the largest window
+  int64_t stride, padding, dilation;
+  bool include_padding;  // in what an average divides by
+};
+
+struct PoolFormula {
+  int64_t N, C;
+  PoolAxisFormula h, w;
+};
+
+static inline PoolFormula sliding_formula(const Pool2dShape& s, bool include_padding) {
+  return {s.N,
+          s.C,
+          {s.H, s.H_out, s.kH, s.sH, s.pH, s.dH, include_padding},
+          {s.W, s.W_out, s.kW, s.sW, s.pW, s.dW, include_padding}};
+}
+
+static inline PoolFormula adaptive_formula(const PoolWindows& p) {
+  return {p.N, p.C, {p.h.in, p.h.out, p.h.kernel, 0, 0, 1, false}, {p.w.in, p.w.out, p.w.kernel, 0, 0, 1, false}};
+}
+
 // Max pools remember the winning tap of each window as kh * kernel_w + kw: in uint8 if all taps and the mark below fit,
 // else in int64. A window that lies wholly outside the input has no winner.
 constexpr uint8_t kNoTap8 = 255;

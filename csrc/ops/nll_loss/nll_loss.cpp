@@ -1,6 +1,7 @@
 #include "ops/nll_loss/nll_loss.h"
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/cross_entropy/targets.h"
 
@@ -9,14 +10,9 @@ namespace {
 
 const char* const kOp = "nll_loss";
 
-struct Rows {
-  int64_t rows, classes, ignore_index;
-  LossReduction reduction;
-};
-
 // Returns the first row with a label out of range, or -1.
 template <class Float>
-int64_t forward(const Rows& r, const Float* x, const int64_t* labels, const Float* weight, Float* loss,
+int64_t forward(const NllRows& r, const Float* x, const int64_t* labels, const Float* weight, Float* loss,
                 Float* divisor) {
   double total = 0.0, weights = 0.0;
   for (int64_t row = 0; row < r.rows; ++row) {
@@ -38,7 +34,7 @@ int64_t forward(const Rows& r, const Float* x, const int64_t* labels, const Floa
 }
 
 template <class Float>
-void backward(const Rows& r, const int64_t* labels, const Float* weight, const Float* divisor, const Float* g,
+void backward(const NllRows& r, const int64_t* labels, const Float* weight, const Float* divisor, const Float* g,
               Float* grad) {
   for (int64_t row = 0; row < r.rows; ++row) {
     const int64_t label = labels[row];
@@ -62,11 +58,15 @@ std::pair<Tensor, Tensor> nll_loss_forward(const Tensor& given, const Tensor& ta
   const ClassRows view = class_rows(kOp, given);
   const Tensor labels = class_labels(kOp, given, target), x = view.input;
   check_class_weight(kOp, given, weight);
-  const Rows rows = {view.rows, view.classes, ignore_index, reduction};
+  const NllRows rows = {view.rows, view.classes, ignore_index, reduction};
   const Tensor loss =
       empty(reduction == LossReduction::none ? labels.shape() : Shape(), x.dtype(), x.device(), Layout::row_major);
-  const Tensor divisor = empty({}, x.dtype(), x.device());
+  const Tensor divisor = empty({}, x.dtype() == DType::bfloat16 ? DType::float32 : x.dtype(), x.device());
+  int64_t bytes = 0;
+  FASTCNN_IF_CUDA(x) bytes = cuda::nll_loss_workspace(rows);
+  const Tensor partials = workspace(bytes, x.device());
   current_stream(x.device()).run("nll_loss_forward", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::nll_loss_forward(rows, x, labels, weight, loss, divisor, partials);
     const int64_t bad_row = x.dtype() == DType::float64
                                 ? forward(rows, x.data<double>(), labels.data<int64_t>(), data_or_null<double>(weight),
                                           loss.data<double>(), divisor.data<double>())
@@ -81,10 +81,11 @@ Tensor nll_loss_backward(const Tensor& given, const Tensor& target, const Tensor
                          LossReduction reduction, const Tensor& divisor, const Tensor& grad_output) {
   const ClassRows view = class_rows(kOp, given);
   const Tensor labels = class_labels(kOp, given, target), g = to_layout(grad_output, Layout::row_major);
-  const Rows rows = {view.rows, view.classes, ignore_index, reduction};
+  const NllRows rows = {view.rows, view.classes, ignore_index, reduction};
   const Tensor grad = empty_like(view.input);
   zero_(grad);
   current_stream(grad.device()).run("nll_loss_backward", [=] {
+    FASTCNN_IF_CUDA(grad) return cuda::nll_loss_backward(rows, labels, weight, divisor, g, grad);
     if (grad.dtype() == DType::float64)
       backward(rows, labels.data<int64_t>(), data_or_null<double>(weight), divisor.data<double>(), g.data<double>(),
                grad.data<double>());

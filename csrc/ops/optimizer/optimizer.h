@@ -7,10 +7,13 @@
 // first one); `hyper` float64 holds the numbers of the group. Both
 // are read when the kernel runs, so that a recorded step follows a changing learning rate.
 //
+// bfloat16 parameters are stepped through float32 masters: `params` holds the masters, `copy` what the model reads.
+//
 // Formulas are PyTorch's: g is the gradient (negated by `maximize`), epsilon stands outside the square root.
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/isa.h"
 
 namespace fastcnn {
@@ -69,5 +72,33 @@ void adam_step_reference(const AdamStep<double>& s, double* p, const double* g, 
 void rmsprop_step_reference(const RmspropStep<double>& s, double* p, const double* g, double* square, double* mean,
                             double* buffer, int64_t n);
 void adagrad_step_reference(const AdagradStep<double>& s, double* p, const double* g, double* sum, int64_t n);
+
+namespace cuda {
+
+// An arena as one launch steps it. All but the numbers is device memory, addresses multiples of 16 bytes.
+struct DeviceArena {
+  float* params;
+  const void* grads;  // of `grad_dtype`, float32 or bfloat16
+  DType grad_dtype;
+  bfloat16* copy;  // of the stepped parameters, or null
+  int64_t* steps;
+  const double* hyper;
+  // {blocks that have read their step count: 0 between launches, then `blocks` rows {first element, elements,
+  // parameter}, then the numbers of the `active` parameters}. A row's first element is a multiple of 8.
+  int64_t* table;
+  int64_t blocks, active;
+};
+constexpr int64_t kArenaBlock = 2048;  // most elements of a row
+
+void sgd_step(const DeviceArena& arena, float* buffer, bool nesterov, bool maximize);
+void adam_step(const DeviceArena& arena, float* m, float* v, float* v_max, bool decoupled_weight_decay,
+               bool bias_correction, bool maximize);
+void rmsprop_step(const DeviceArena& arena, float* square, float* mean, float* buffer, bool maximize);
+void adagrad_step(const DeviceArena& arena, float* sum, bool maximize);
+
+// masters[i] = copy[i] where copy[i] is not masters[i] rounded: somebody has written to the parameter.
+void refresh_masters(float* masters, const bfloat16* copy, int64_t n);
+
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/parallel.h"
 #include "core/stream.h"
 
@@ -53,6 +54,44 @@ PadPlan make_plan(const Shape& input, const Shape& output, const Shape& before, 
   plan.inner_identity = identity(plan.rank - 1);
   plan.outer_identity = plan.rank > 1 && identity(0);
   return plan;
+}
+
+cuda::PadDims cuda_dims(const Shape& input, const Shape& output, const Shape& before, PadMode mode, Layout layout) {
+  cuda::PadDims dims;
+  dims.mode = mode;
+  const int rank = input.rank();
+  for (int i = 0; i < rank; ++i) {
+    const int d = layout == Layout::row_major || rank < 3 || i == 0 ? i : i == rank - 1 ? 1 : i + 1;
+    dims.input[dims.rank] = input[d];
+    dims.output[dims.rank] = output[d];
+    dims.before[dims.rank++] = before[d];
+  }
+  const auto whole = [&](int i) { return dims.before[i] == 0 && dims.input[i] == dims.output[i]; };
+  while (dims.rank > 0 && whole(dims.rank - 1)) dims.inner *= dims.input[--dims.rank];
+  return dims;
+}
+
+// The bits of `value` as an element of `dtype`.
+uint64_t bits_of(double value, DType dtype) {
+  uint64_t bits = 0;
+  const auto store = [&](auto element) { std::memcpy(&bits, &element, sizeof element); };
+  switch (dtype) {
+    case DType::float32:
+      store(float(value));
+      break;
+    case DType::float64:
+      store(value);
+      break;
+    case DType::bfloat16:
+      store(to_bfloat16(float(value)));
+      break;
+    case DType::boolean:
+      store(uint8_t(value != 0));
+      break;
+    default:
+      store(int64_t(value));
+  }
+  return bits;
 }
 
 // body(output offset, input offset or -1) for the output rows [begin, end).
@@ -120,8 +159,13 @@ Tensor pad_forward(const Tensor& input, const Shape& before, const Shape& after,
   const Shape shape = pad_shape(input.shape(), before, after, mode);
   const Tensor output = empty(shape, input.dtype(), input.device(), input.layout());
   if (output.numel() == 0) return output;
-  const PadPlan plan = make_plan(input.shape(), shape, before, mode, input.layout());
+  const bool on_cuda = input.device().is_cuda();
+  const PadPlan plan = on_cuda ? PadPlan() : make_plan(input.shape(), shape, before, mode, input.layout());
+  const cuda::PadDims dims = cuda_dims(input.shape(), shape, before, mode, input.layout());
   current_stream(input.device()).run("pad_forward", [=] {
+    FASTCNN_IF_CUDA(input)
+    return cuda::pad_forward(dims, int(size_of(input.dtype())), input.raw(), bits_of(value, input.dtype()),
+                             output.raw());
     switch (input.dtype()) {
       case DType::float32:
         return run_forward<float>(plan, input, float(value), output);
@@ -154,8 +198,12 @@ Tensor pad_backward(const Tensor& any_grad_output, const Shape& input_shape, con
     zero_(grad_input);
     return grad_input;
   }
-  const PadPlan plan = make_plan(input_shape, shape, before, mode, grad_output.layout());
+  const bool on_cuda = grad_output.device().is_cuda();
+  const PadPlan plan = on_cuda ? PadPlan() : make_plan(input_shape, shape, before, mode, grad_output.layout());
+  const cuda::PadDims dims = cuda_dims(input_shape, shape, before, mode, grad_output.layout());
   current_stream(grad_output.device()).run("pad_backward", [=] {
+    FASTCNN_IF_CUDA(grad_output)
+    return cuda::pad_backward(dims, grad_output.dtype(), grad_output.raw(), grad_input.raw());
     if (grad_output.dtype() == DType::float64) {
       backward_kernel(plan, grad_output.data<double>(), grad_input.data<double>(), grad_input.numel());
     } else {

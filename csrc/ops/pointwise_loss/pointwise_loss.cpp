@@ -1,6 +1,9 @@
 #include "ops/pointwise_loss/pointwise_loss.h"
 
+#include <cstring>
+
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/expand/expand.h"
 
@@ -22,7 +25,27 @@ struct Operands {
     return {kind,         reduction,        x.numel(),    Float(beta), x.data<Float>(), target.data<Float>(),
             data(weight), data(pos_weight), data(divisor)};
   }
+  cuda::PointwiseLossCall cuda_call() const {
+    const auto raw = [](const Tensor& t) { return t.defined() ? t.raw() : nullptr; };
+    return {kind,   reduction,   x.dtype(),   x.numel(),       float(beta),
+            raw(x), raw(target), raw(weight), raw(pos_weight), raw(divisor)};
+  }
 };
+
+[[noreturn]] void fail_probability(PointwiseLoss kind, const Shape& shape, double value) {
+  fail(kNames[int(kind)], ": input contains ", value, ", but probabilities from 0 to 1 are expected (input ", shape,
+       "); for logits use binary_cross_entropy_with_logits");
+}
+
+// For the kernels of a GPU, which report a bad probability; the exception comes with a later call.
+int32_t check_of_probabilities(const Operands& o) {
+  if (o.kind != PointwiseLoss::bce) return 0;
+  return cuda::register_check([kind = o.kind, shape = o.x.shape()](int64_t, int64_t bits) {
+    double value;
+    std::memcpy(&value, &bits, sizeof value);
+    fail_probability(kind, shape, value);
+  });
+}
 
 // A weight broadcast to the input's shape and layout; undefined stays undefined.
 Tensor broadcast_weight(const char* op, const char* name, const OptionalTensor& weight, const Tensor& x) {
@@ -63,16 +86,20 @@ Tensor pointwise_loss_forward(PointwiseLoss kind, const Tensor& input, const Ten
   const Operands o = operands(kind, input, target, weight, pos_weight, divisor, reduction, beta);
   const Tensor loss = reduction == LossReduction::none ? empty_like(input) : empty({}, input.dtype(), input.device());
   const int64_t chunks = (input.numel() + kPointwiseChunk - 1) / kPointwiseChunk;
-  const Tensor partials = workspace(int64_t(sizeof(LossPartial)) * chunks, input.device());
+  const Tensor partials = input.device().is_cuda()
+                              ? workspace(int64_t(sizeof(double)) * cuda::kPointwisePartials, input.device())
+                              : workspace(int64_t(sizeof(LossPartial)) * chunks, input.device());
   current_stream(input.device()).run("pointwise_loss_forward", [=] {
+    FASTCNN_IF_CUDA(o.x)
+    return cuda::pointwise_loss_forward(o.cuda_call(), loss.raw(), static_cast<double*>(partials.raw()),
+                                        check_of_probabilities(o), o.x.device().index);
     const int64_t bad = o.x.dtype() == DType::float64
                             ? reference::pointwise_loss_forward(o.args<double>(), loss.data<double>())
                             : FASTCNN_CPU(pointwise_loss_forward)(o.args<float>(), loss.data<float>(),
                                                                   static_cast<LossPartial*>(partials.raw()));
     if (bad < 0) return;
-    const double value = o.x.dtype() == DType::float64 ? o.x.data<double>()[bad] : double(o.x.data<float>()[bad]);
-    fail(kNames[int(o.kind)], ": input contains ", value, ", but probabilities from 0 to 1 are expected (input ",
-         o.x.shape(), "); for logits use binary_cross_entropy_with_logits");
+    fail_probability(o.kind, o.x.shape(),
+                     o.x.dtype() == DType::float64 ? o.x.data<double>()[bad] : double(o.x.data<float>()[bad]));
   });
   return loss;
 }
@@ -87,6 +114,9 @@ std::pair<OptionalTensor, OptionalTensor> pointwise_loss_backward(
   const Tensor grad_x = want_input ? empty_like(input) : Tensor();
   const Tensor grad_target = want_target ? empty_like(input) : Tensor();
   current_stream(input.device()).run("pointwise_loss_backward", [=] {
+    FASTCNN_IF_CUDA(o.x)
+    return cuda::pointwise_loss_backward(o.cuda_call(), g.raw(), grad_x.defined() ? grad_x.raw() : nullptr,
+                                         grad_target.defined() ? grad_target.raw() : nullptr);
     const auto run = [&](auto kernel, auto zero) {
       using Float = decltype(zero);
       const auto data = [](const Tensor& t) { return t.defined() ? t.data<Float>() : nullptr; };

@@ -12,6 +12,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/isa.h"
 #include "ops/cross_entropy/loss.h"
 
@@ -47,5 +48,21 @@ int64_t pointwise_loss_forward(const PointwiseLossArgs<double>& args, double* lo
 void pointwise_loss_backward(const PointwiseLossArgs<double>& args, const double* g, double* grad_x,
                              double* grad_target);
 }  // namespace reference
+
+namespace cuda {
+// As PointwiseLossArgs, of tensors of `dtype`, float32 or bfloat16.
+struct PointwiseLossCall {
+  PointwiseLoss kind;
+  LossReduction reduction;
+  DType dtype;
+  int64_t n;
+  float beta;
+  const void *x, *target, *weight, *pos_weight, *divisor;
+};
+constexpr int64_t kPointwisePartials = 1024;  // float64 numbers of workspace
+// An input of bce outside [0, 1] is reported under `check` with the bits of its value as a double.
+void pointwise_loss_forward(const PointwiseLossCall& call, void* loss, double* partials, int32_t check, int device);
+void pointwise_loss_backward(const PointwiseLossCall& call, const void* g, void* grad_x, void* grad_target);
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -5,6 +5,8 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
+
 namespace fastcnn {
 
 struct RandomPosition;
@@ -34,5 +36,21 @@ void draw_integers(RandomPosition position, int64_t low, int64_t high, int64_t* 
 
 // A random order of 0 .. n-1 (Fisher-Yates).
 void draw_permutation(RandomPosition position, int64_t* y, int64_t n);
+
+namespace cuda {
+
+// The same on CUDA, from a state in device memory (core/cuda_random.cuh) that the launch moves on. Elements are
+// float32, bfloat16 (rounded float32 numbers) or float64. The same bits as on the CPU, but for float64 and truncated
+// normal numbers, which go through the GPU's own functions (a few units in the last place of float64).
+void draw_uniform(int64_t* state, double low, double high, DType dtype, void* y, int64_t n);
+void draw_normal(int64_t* state, double mean, double std, DType dtype, void* y, int64_t n);
+void draw_truncated_normal(int64_t* state, double mean, double std, double low, double high, DType dtype, void* y,
+                           int64_t n);
+void draw_bernoulli(int64_t* state, DType dtype, const void* p, void* y, int64_t n);
+void draw_integers(int64_t* state, int64_t low, int64_t high, int64_t* y, int64_t n);
+// `reserved` is scratch of n zeros.
+void draw_permutation(int64_t* state, int64_t* y, uint64_t* reserved, int64_t n);
+
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/copy_strided/strided.h"
+#include "ops/reduce/reduce_cuda.h"
 #include "ops/reduce/reduce_exact.h"
 #include "ops/reduce/reduce_tensor.h"
 #include "ops/reshape/reshape.h"
@@ -91,10 +93,39 @@ Tensor keep_dims(const Tensor& result, const Tensor& x, const DimSet& set) {
   return reshape(result, kept_shape(x.shape(), set), x.layout());
 }
 
-Tensor run_forward(const Tensor& x, Reduce kind, const Run& run, double scale, const Tensor& param = {}) {
-  const Tensor y = empty(run.after, x.dtype(), x.device(), x.layout());
+// float64 is reduced on every device.
+void check_reducible(const char* op, const Tensor& x) {
+  if (x.dtype() != DType::float64) check_float(op, "input", x);
+}
+
+// What stands between two steps of a reduction.
+DType accumulator_of(DType dtype) { return dtype == DType::bfloat16 ? DType::float32 : dtype; }
+
+cuda::ReduceLines lines_of(const ReducePlan& plan) { return {plan.outer, plan.length, plan.inner}; }
+
+// Workspace of the CUDA kernels; `two_passes`: logsumexp and moments.
+Tensor cuda_workspace(const Tensor& x, const ReducePlan& plan, bool two_passes) {
+  int64_t bytes = 0;
+  FASTCNN_IF_CUDA(x)
+  bytes = two_passes ? cuda::reduce_two_pass_workspace(lines_of(plan)) : cuda::reduce_workspace(lines_of(plan));
+  return workspace(bytes, x.device());
+}
+
+// `result`: bfloat16 lines may have float32 results, on CUDA.
+Tensor run_forward(const Tensor& x, Reduce kind, const Run& run, double scale, DType result, const Tensor& param = {}) {
+  const Tensor y = empty(run.after, result, x.device(), x.layout());
   if (!y.numel()) return y;
   const ReducePlan plan = run.plan;
+  if (x.device().is_cuda()) {
+    const Tensor memory = cuda_workspace(x, plan, kind == Reduce::logsumexp);
+    current_stream(x.device()).run("reduce_forward", [=] {
+      FASTCNN_IF_CUDA(x) {
+        if (kind == Reduce::logsumexp) return cuda::reduce_logsumexp(lines_of(plan), x, y, memory);
+        cuda::reduce_forward(lines_of(plan), kind, scale, x, param, y, memory);
+      }
+    });
+    return y;
+  }
   if (x.dtype() == DType::float64) {
     current_stream(x.device()).run("reduce_forward", [=] {
       reference::reduce_forward(plan, kind, scale, x.data<double>(), param.defined() ? param.data<double>() : nullptr,
@@ -112,10 +143,13 @@ Tensor run_forward(const Tensor& x, Reduce kind, const Run& run, double scale, c
 }
 
 // All runs, reduced dimensions kept.
-Tensor reduce_kept(const Tensor& x, Reduce kind, const DimSet& set, double scale = 1.0) {
+Tensor reduce_kept(const Tensor& x, Reduce kind, const DimSet& set, DType result, double scale = 1.0) {
   Tensor y = x;
   const std::vector<Run> runs = plan_runs(x.shape(), x.layout(), set);
-  for (size_t i = 0; i < runs.size(); ++i) y = run_forward(y, kind, runs[i], i + 1 == runs.size() ? scale : 1.0);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const bool last = i + 1 == runs.size();
+    y = run_forward(y, kind, runs[i], last ? scale : 1.0, last ? result : accumulator_of(x.dtype()));
+  }
   return y;
 }
 
@@ -124,6 +158,7 @@ Tensor run_backward(ReduceGrad kind, const ReducePlan& plan, const Shape& shape,
   const Tensor grad = empty(shape, g.dtype(), g.device(), layout);
   if (!grad.numel()) return grad;
   current_stream(g.device()).run("reduce_backward", [=] {
+    FASTCNN_IF_CUDA(g) return cuda::reduce_backward(lines_of(plan), kind, scale, x, y, aux, g, grad);
     const auto run = [&](auto kernel, auto zero) {
       using Float = decltype(zero);
       const auto data = [](const Tensor& t) { return t.defined() ? t.data<Float>() : nullptr; };
@@ -154,8 +189,9 @@ int64_t line_length(const Shape& shape, const DimSet& set) {
 // How many elements of each line equal the line's number in `value` (kept dimensions).
 Tensor count_equal(const Tensor& x, const Tensor& value, const DimSet& set) {
   const std::vector<Run> runs = plan_runs(x.shape(), x.layout(), set);
-  Tensor count = run_forward(x, Reduce::count_equal, runs[0], 1.0, expand_outer(value, x.shape(), runs));
-  for (size_t i = 1; i < runs.size(); ++i) count = run_forward(count, Reduce::sum, runs[i], 1.0);
+  const DType type = accumulator_of(x.dtype());
+  Tensor count = run_forward(x, Reduce::count_equal, runs[0], 1.0, type, expand_outer(value, x.shape(), runs));
+  for (size_t i = 1; i < runs.size(); ++i) count = run_forward(count, Reduce::sum, runs[i], 1.0, type);
   return count;
 }
 
@@ -174,7 +210,7 @@ Tensor reduce_backward_of(const Tensor& x, Reduce kind, const Dims& dims, const 
   switch (kind) {
     case Reduce::prod: {
       rule = ReduceGrad::prod;
-      value = reduce_kept(x, Reduce::prod_nonzero, set);
+      value = reduce_kept(x, Reduce::prod_nonzero, set, accumulator_of(x.dtype()));
       const Tensor nothing = empty_like(value);
       zero_(nothing);
       aux = count_equal(x, nothing, set);
@@ -193,7 +229,7 @@ Tensor reduce_backward_of(const Tensor& x, Reduce kind, const Dims& dims, const 
       break;
     case Reduce::norm_inf: {
       rule = ReduceGrad::norm_inf;
-      const Tensor magnitude = run_forward(x, Reduce::norm1, {plan_reduce(x.numel(), 1, 1), x.shape()}, 1.0);
+      const Tensor magnitude = run_forward(x, Reduce::norm1, {plan_reduce(x.numel(), 1, 1), x.shape()}, 1.0, x.dtype());
       aux = count_equal(magnitude, value, set);
       break;
     }
@@ -217,11 +253,13 @@ Tensor reduce_broadcast(const Tensor& g, const Shape& shape, Layout layout, cons
 }
 
 std::pair<Tensor, Tensor> run_moments(const Tensor& x, const Run& run) {
-  const Tensor mean = empty(run.after, x.dtype(), x.device(), x.layout()), squares = empty_like(mean);
+  const Tensor mean = empty(run.after, accumulator_of(x.dtype()), x.device(), x.layout()), squares = empty_like(mean);
   if (!mean.numel()) return {mean, squares};
   const ReducePlan plan = run.plan;
-  const Tensor partials = workspace(4 * reduce_partials(plan, 2), x.device());
+  const Tensor partials =
+      x.device().is_cuda() ? cuda_workspace(x, plan, true) : workspace(4 * reduce_partials(plan, 2), x.device());
   current_stream(x.device()).run("reduce_moments", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::reduce_moments(lines_of(plan), x, mean, squares, partials);
     if (x.dtype() == DType::float64)
       reference::reduce_moments(plan, x.data<double>(), mean.data<double>(), squares.data<double>());
     else
@@ -242,9 +280,12 @@ void finish_var(const Tensor& a, const Tensor& b, double factor, double scale, b
 }
 
 // y = (within + factor * between) * scale, or its square root.
-Tensor combine_squares(const Tensor& within, const Tensor& between, double factor, double scale, bool root) {
-  const Tensor y = empty_like(within);
+Tensor combine_squares(const Tensor& within, const Tensor& between, double factor, double scale, bool root,
+                       DType result) {
+  const Tensor y = empty(within.shape(), result, within.device(), within.layout());
+  if (!y.numel()) return y;
   current_stream(y.device()).run("reduce_var", [=] {
+    FASTCNN_IF_CUDA(y) return cuda::reduce_var(within, between, factor, scale, root, y);
     if (y.dtype() == DType::float64)
       finish_var<double>(within, between, factor, scale, root, y);
     else
@@ -256,20 +297,20 @@ Tensor combine_squares(const Tensor& within, const Tensor& between, double facto
 // Variance or standard deviation, and the mean (kept dimensions) for the gradient.
 std::pair<Tensor, Tensor> reduce_var(const Tensor& x, const Dims& dims, double correction, bool keepdim, bool root) {
   const char* const op = root ? "std" : "var";
-  check_float(op, "input", x);
+  check_reducible(op, x);
   const DimSet set = dim_set(op, dims, x.rank());
   const std::vector<Run> runs = plan_runs(x.shape(), x.layout(), set);
   auto [mean, squares] = run_moments(x, runs[0]);
   double count = double(runs[0].plan.length);
   for (size_t i = 1; i < runs.size(); ++i) {  // lines of equal length: squares within them plus between their means
-    const Tensor within = run_forward(squares, Reduce::sum, runs[i], 1.0);
+    const Tensor within = run_forward(squares, Reduce::sum, runs[i], 1.0, squares.dtype());
     const auto [outer_mean, between] = run_moments(mean, runs[i]);
-    squares = combine_squares(within, between, count, 1.0, false);
+    squares = combine_squares(within, between, count, 1.0, false, within.dtype());
     mean = outer_mean;
     count *= double(runs[i].plan.length);
   }
   const double scale = 1.0 / std::max(0.0, count - correction);
-  return {finish_shape(combine_squares(squares, {}, 0.0, scale, root), x, set, keepdim), mean};
+  return {finish_shape(combine_squares(squares, {}, 0.0, scale, root, x.dtype()), x, set, keepdim), mean};
 }
 
 Tensor reduce_var_backward(const Tensor& x, const Dims& dims, double correction, const Tensor& y, const Tensor& mean,
@@ -295,11 +336,13 @@ std::pair<Tensor, Tensor> reduce_extreme(const Tensor& input, std::optional<int6
   const Reduce kind = largest ? Reduce::max : Reduce::min;
   const Run run = plan_runs(x.shape(), x.layout(), set)[0];
   const bool is_float32 = x.dtype() == DType::float32;
-  const Tensor value = is_float32 || x.dtype() == DType::float64 ? run_forward(x, kind, run, 1.0)
-                                                                 : reduce_exact(x, kind, run.plan, run.after);
+  const bool exact = !is_floating(x.dtype()) || (x.dtype() == DType::bfloat16 && !x.device().is_cuda());
+  const Tensor value = exact ? reduce_exact(x, kind, run.plan, run.after) : run_forward(x, kind, run, 1.0, x.dtype());
   const Tensor index = empty(value.shape(), DType::int64, x.device(), value.layout());
   if (index.numel()) {
+    const Tensor memory = cuda_workspace(x, run.plan, false);
     current_stream(x.device()).run("reduce_index", [=, plan = run.plan] {
+      FASTCNN_IF_CUDA(x) return cuda::reduce_index(lines_of(plan), x, value, index, memory);
       if (is_float32)
         FASTCNN_CPU(reduce_index)(plan, x.data<float>(), value.data<float>(), index.data<int64_t>());
       else
@@ -321,7 +364,10 @@ Tensor reduce_extreme_backward(const Tensor& x, int64_t dim, const Tensor& index
   const Tensor at = keep_dims(index, x, set), values = keep_dims(g, x, set);
   const Tensor grad = empty_like(x);
   zero_(grad);
-  current_stream(x.device()).run("reduce_extreme_backward", [=] { reduce_exact_scatter(plan, at, values, grad); });
+  current_stream(x.device()).run("reduce_extreme_backward", [=] {
+    FASTCNN_IF_CUDA(grad) return cuda::reduce_scatter(lines_of(plan), at, values, grad);
+    reduce_exact_scatter(plan, at, values, grad);
+  });
   return grad;
 }
 
@@ -339,18 +385,19 @@ Tensor reduce_forward(const Tensor& x, Reduce kind, const Dims& dims, bool keepd
   const char* const op = kNames[int(kind)];
   const DimSet set = dim_set(op, dims, x.rank());
   const bool exact = !is_floating(x.dtype()) && int(kind) <= int(Reduce::min);
-  if (!exact) check_float(op, "input", x);
+  if (!exact) check_reducible(op, x);
   if (kind == Reduce::max || kind == Reduce::min) check_nonempty(op, x, set);
-  if (!exact) return finish_shape(reduce_kept(x, kind, set), x, set, keepdim);
+  if (!exact) return finish_shape(reduce_kept(x, kind, set, x.dtype()), x, set, keepdim);
   Tensor y = x;
   for (const Run& run : plan_runs(x.shape(), x.layout(), set)) y = reduce_exact(y, kind, run.plan, run.after);
   return finish_shape(y, x, set, keepdim);
 }
 
 Tensor reduce_mean(const Tensor& x, const Dims& dims, bool keepdim) {
-  check_float("mean", "input", x);
+  check_reducible("mean", x);
   const DimSet set = dim_set("mean", dims, x.rank());
-  return finish_shape(reduce_kept(x, Reduce::sum, set, 1.0 / double(line_length(x.shape(), set))), x, set, keepdim);
+  const double scale = 1.0 / double(line_length(x.shape(), set));
+  return finish_shape(reduce_kept(x, Reduce::sum, set, x.dtype(), scale), x, set, keepdim);
 }
 
 void bind_reduce(py::module_& m) {

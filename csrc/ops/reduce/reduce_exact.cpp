@@ -1,7 +1,9 @@
 #include "ops/reduce/reduce_exact.h"
 
+#include "core/cuda.h"
 #include "core/parallel.h"
 #include "core/stream.h"
+#include "ops/reduce/reduce_cuda.h"
 
 namespace fastcnn {
 namespace {
@@ -41,13 +43,21 @@ void reduce_lines(const ReducePlan& p, const In* x, Out* y, const Out* first, co
   });
 }
 
+Tensor cuda_workspace(const Tensor& x, const ReducePlan& p) {
+  int64_t bytes = 0;
+  FASTCNN_IF_CUDA(x) bytes = cuda::reduce_workspace({p.outer, p.length, p.inner});
+  return workspace(bytes, x.device());
+}
+
 }  // namespace
 
 Tensor reduce_exact(const Tensor& x, Reduce kind, const ReducePlan& plan, const Shape& after) {
   const bool extreme = kind == Reduce::max || kind == Reduce::min;
   const Tensor y = empty(after, extreme ? x.dtype() : DType::int64, x.device(), x.layout());
   if (!y.numel()) return y;
+  const Tensor memory = cuda_workspace(x, plan);
   current_stream(x.device()).run("reduce_exact", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::reduce_exact({plan.outer, plan.length, plan.inner}, kind, x, y, memory);
     dispatch(x.dtype(), [&](auto zero) {
       using In = decltype(zero);
       const In* const in = x.data<In>();
@@ -72,7 +82,9 @@ Tensor reduce_exact(const Tensor& x, Reduce kind, const ReducePlan& plan, const 
 Tensor reduce_exact_truth(const Tensor& x, bool all, const ReducePlan& plan, const Shape& after) {
   const Tensor y = empty(after, DType::boolean, x.device(), x.layout());
   if (!y.numel()) return y;
+  const Tensor memory = cuda_workspace(x, plan);
   current_stream(x.device()).run("reduce_truth", [=] {
+    FASTCNN_IF_CUDA(x) return cuda::reduce_truth({plan.outer, plan.length, plan.inner}, all, x, y, memory);
     dispatch(x.dtype(), [&](auto zero) {
       using In = decltype(zero);
       if (all)

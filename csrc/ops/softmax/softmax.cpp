@@ -1,6 +1,7 @@
 #include "ops/softmax/softmax.h"
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 
 namespace fastcnn {
@@ -23,6 +24,7 @@ Tensor softmax_forward(const Tensor& input, int64_t dim, bool log) {
   const Tensor output = empty_like(input);
   if (!output.numel()) return output;
   current_stream(input.device()).run("softmax_forward", [=] {
+    FASTCNN_IF_CUDA(input) return cuda::softmax_forward(shape, log, input, output);
     if (input.dtype() == DType::float64)
       reference::softmax_forward(shape, log, input.data<double>(), output.data<double>());
     else
@@ -36,6 +38,7 @@ Tensor softmax_backward(const Tensor& output, const Tensor& grad_output, int64_t
   const Tensor g = to_layout(grad_output, output.layout()), grad = empty_like(output);
   if (!grad.numel()) return grad;
   current_stream(output.device()).run("softmax_backward", [=] {
+    FASTCNN_IF_CUDA(output) return cuda::softmax_backward(shape, log, output, g, grad);
     if (output.dtype() == DType::float64)
       reference::softmax_backward(shape, log, output.data<double>(), g.data<double>(), grad.data<double>());
     else

@@ -9,6 +9,8 @@
 
 namespace fastcnn {
 
+class Tensor;
+
 struct SoftmaxShape {
   int64_t outer, length, inner;
 };
@@ -23,5 +25,10 @@ namespace reference {
 void softmax_forward(const SoftmaxShape& shape, bool log, const double* x, double* y);
 void softmax_backward(const SoftmaxShape& shape, bool log, const double* y, const double* g, double* grad_x);
 }  // namespace reference
+
+namespace cuda {
+void softmax_forward(const SoftmaxShape& shape, bool log, const Tensor& x, const Tensor& y);
+void softmax_backward(const SoftmaxShape& shape, bool log, const Tensor& y, const Tensor& g, const Tensor& grad_x);
+}  // namespace cuda
 
 }  // namespace fastcnn

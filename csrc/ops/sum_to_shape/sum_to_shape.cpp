@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 
 namespace fastcnn {
@@ -11,8 +12,10 @@ namespace {
 constexpr int64_t kSplitElements = 32768;  // summed in one go; also keeps rounding errors of long sums small
 constexpr int64_t kSplitRows = 2048;
 
+}  // namespace
+
 // `kept[d]`: dimension d of the input survives.
-SumPlan make_plan(const Tensor& input, const bool* kept) {
+SumPlan make_sum_plan(const Tensor& input, const bool* kept) {
   SumPlan plan;
   struct Dim {
     int64_t size, stride;
@@ -52,6 +55,18 @@ SumPlan make_plan(const Tensor& input, const bool* kept) {
   return plan;
 }
 
+namespace {
+
+void sum_on_cuda(const SumPlan& plan, const Tensor& input, const Tensor& output) {
+  if constexpr (cuda::kBuilt) {
+    const cuda::SumLaunch how = cuda::plan_sum(plan, {&input});
+    const Tensor partial = workspace(how.partials * int64_t(sizeof(float)), input.device());
+    current_stream(input.device()).run("sum_to_shape", [=] {
+      cuda::sum_to_shape(plan, how, input.dtype(), input.raw(), static_cast<float*>(partial.raw()), output.raw());
+    });
+  }
+}
+
 }  // namespace
 
 Tensor sum_to_shape(const Tensor& input, const Shape& shape) {
@@ -68,9 +83,11 @@ Tensor sum_to_shape(const Tensor& input, const Shape& shape) {
     kept[d] = full[d] == input.size(d);
   }
   const Tensor output = empty(full, input.dtype(), input.device(), input.layout());
-  const SumPlan plan = make_plan(input, kept);
+  const SumPlan plan = make_sum_plan(input, kept);
   if (input.numel() == 0) {
     zero_(output);
+  } else if (input.device().is_cuda()) {
+    sum_on_cuda(plan, input, output);
   } else {
     const Tensor partial = plan.splits == 1 ? output : workspace(output.bytes() * plan.splits, input.device());
     current_stream(input.device()).run("sum_to_shape", [=] {

@@ -5,6 +5,9 @@
 #pragma once
 #include <stdint.h>
 
+#include <initializer_list>
+
+#include "core/dtype.h"
 #include "core/isa.h"
 
 namespace fastcnn {
@@ -34,7 +37,25 @@ FASTCNN_DECLARE_CPU(void, sum_partial_double, const SumPlan& plan, const double*
 FASTCNN_DECLARE_CPU(void, sum_splits_float, const SumPlan& plan, const float* partial, float* y)
 FASTCNN_DECLARE_CPU(void, sum_splits_double, const SumPlan& plan, const double* partial, double* y)
 
-// `input` itself where it has the shape already. float32 and float64.
+// Sums `input` over the dimensions that are not kept.
+SumPlan make_sum_plan(const Tensor& input, const bool* kept);
+
+namespace cuda {
+// How a plan is cut into blocks: `packed` accesses 16 bytes at a time. By the shape and the alignment only.
+struct SumLaunch {
+  bool packed = false;
+  int lanes = 1,
+      depth = 1;      // threads side by side and rows per block; threads per result where the inner run is summed
+  int64_t tiles = 1;  // blocks side by side
+  int64_t splits = 1, items_per_split = 0;  // of the rows, or of the packs of one result
+  int64_t partials = 0;                     // float32 numbers of workspace
+};
+SumLaunch plan_sum(const SumPlan& plan, std::initializer_list<const Tensor*> inputs);  // of one shape, layout, dtype
+// float32 and bfloat16, accumulated in float32.
+void sum_to_shape(const SumPlan& plan, const SumLaunch& how, DType dtype, const void* x, float* partial, void* y);
+}  // namespace cuda
+
+// `input` itself where it has the shape already. The dtypes of check_float.
 Tensor sum_to_shape(const Tensor& input, const Shape& shape);
 
 }  // namespace fastcnn

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/cast/cast.h"
 
@@ -44,7 +45,8 @@ constexpr Entry kTable[] = {
     {"clamp", "clamp_backward", UnaryOp::clamp},
 };
 
-// bfloat16 is storage only: it takes the way through float32. Integers go through float32 too where f leaves them.
+// bfloat16 is storage only: on the CPU it takes the way through float32. Integers go through float32 too where f leaves
+// them.
 Tensor unary(const Entry& entry, const Tensor& input, double a, double b, const OptionalTensor& out) {
   const UnaryOp op = entry.op;
   const DType dtype = input.dtype();
@@ -55,7 +57,7 @@ Tensor unary(const Entry& entry, const Tensor& input, double a, double b, const 
   }
   check(op != UnaryOp::pow || is_floating(dtype) || (a >= 0 && a == double(int64_t(a))), "pow: input is ", dtype,
         " and the exponent ", a, ", but integers have non-negative integer powers only; use input.float()");
-  if (dtype == DType::bfloat16) {
+  if (dtype == DType::bfloat16 && !input.device().is_cuda()) {
     const Tensor result = cast(unary(entry, cast(input, DType::float32), a, b, std::nullopt), dtype);
     if (out) copy_(*out, result);
     return out ? *out : result;
@@ -69,6 +71,8 @@ Tensor unary(const Entry& entry, const Tensor& input, double a, double b, const 
   const UnaryParameters parameters{a, b};
   current_stream(input.device()).run(entry.name, [=] {
     const int64_t n = input.numel();
+    FASTCNN_IF_CUDA(input)
+    return cuda::unary_forward(entry.name, op, parameters, input.dtype(), input.raw(), output.raw(), n);
     switch (input.dtype()) {
       case DType::float32:
         return FASTCNN_CPU(unary_forward)(op, parameters, input.data<float>(), output.data<float>(), n);
@@ -88,7 +92,7 @@ Tensor unary_gradient(const Entry& entry, const Tensor& saved, const Tensor& gra
   check(saved.shape() == grad_output.shape(), entry.backward_name, ": grad_output has shape ", grad_output.shape(),
         ", but expected ", saved.shape());
   check_same(entry.backward_name, "saved", saved, "grad_output", grad_output);
-  if (saved.dtype() == DType::bfloat16)
+  if (saved.dtype() == DType::bfloat16 && !saved.device().is_cuda())
     return cast(unary_gradient(entry, cast(saved, DType::float32), cast(grad_output, DType::float32), a, b),
                 DType::bfloat16);
   check_float(entry.backward_name, "saved", saved);
@@ -97,6 +101,9 @@ Tensor unary_gradient(const Entry& entry, const Tensor& saved, const Tensor& gra
   const UnaryParameters parameters{a, b};
   current_stream(saved.device()).run(entry.backward_name, [=] {
     const int64_t n = saved.numel();
+    FASTCNN_IF_CUDA(saved)
+    return cuda::unary_backward(entry.backward_name, op, parameters, saved.dtype(), saved.raw(), grad.raw(),
+                                output.raw(), n);
     if (saved.dtype() == DType::float64)
       return unary_backward_reference(op, parameters, saved.data<double>(), grad.data<double>(), output.data<double>(),
                                       n);

@@ -4,6 +4,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/isa.h"
 
 namespace fastcnn {
@@ -67,5 +68,14 @@ constexpr bool keeps_integers(UnaryOp op) {
 }
 void unary_forward_integers(UnaryOp op, UnaryParameters parameters, const int64_t* x, int64_t* y, int64_t n);
 void unary_forward_integers(UnaryOp op, UnaryParameters parameters, const uint8_t* x, uint8_t* y, int64_t n);
+
+namespace cuda {
+// Every dtype but bool; integers for the functions that keep them. `name` is for error messages.
+void unary_forward(const char* name, UnaryOp op, UnaryParameters parameters, DType dtype, const void* x, void* y,
+                   int64_t n);
+// float32 and bfloat16.
+void unary_backward(const char* name, UnaryOp op, UnaryParameters parameters, DType dtype, const void* saved,
+                    const void* grad_output, void* grad_input, int64_t n);
+}  // namespace cuda
 
 }  // namespace fastcnn

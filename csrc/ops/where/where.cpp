@@ -1,5 +1,6 @@
 #include "ops/where/where.h"
 
+#include "core/cuda.h"
 #include "core/stream.h"
 #include "ops/binary/operands.h"
 #include "ops/cast/cast.h"
@@ -19,6 +20,8 @@ Tensor where(const Tensor& condition, const Operand& input, const Operand& other
   const Tensor output = empty(shape, dtype, condition.device(), broadcast_layout(shape, {&condition, &a, &b}));
   const BroadcastPlan plan = broadcast_plan(shape, output.layout(), {&condition, &a, &b});
   current_stream(output.device()).run("where", [=] {
+    FASTCNN_IF_CUDA(output)
+    return cuda::where_forward(plan, int(size_of(dtype)), condition.raw(), a.raw(), b.raw(), output.raw());
     FASTCNN_CPU(where_forward)(plan, int(size_of(dtype)), condition.data<bool>(), a.raw(), b.raw(), output.raw());
   });
   return output;

@@ -11,4 +11,9 @@ namespace fastcnn {
 FASTCNN_DECLARE_CPU(void, where_forward, const BroadcastPlan& plan, int element_bytes, const bool* condition,
                     const void* a, const void* b, void* y)
 
+namespace cuda {
+void where_forward(const BroadcastPlan& plan, int element_bytes, const void* condition, const void* a, const void* b,
+                   void* y);
+}
+
 }  // namespace fastcnn

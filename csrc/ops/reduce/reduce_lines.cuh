@@ -1,0 +1,300 @@
+// The kernels behind all reductions: x (outer, length, inner) -> y (outer, inner).
+//
+// An Op says what is reduced: types In (how an element is computed with), Acc (a thread's result over at most kStep
+// packs), Total (everything longer, merged in an order fixed by the shape), Param (of a line), and functions
+//   Acc identity();  Acc accumulate(Acc, In x, Param, int64_t row);  Acc join(Acc, Acc);
+//   Total widen(Acc);  Total merge(Total, Total);  Param parameter(LineValues, int64_t line);
+//   void store(LineResults y, int64_t line, Total, LineValues params);
+#pragma once
+#include "core/cuda_reduce.cuh"
+#include "ops/reduce/reduce_cuda.h"
+
+namespace fastcnn {
+namespace cuda {
+
+constexpr int kLineThreads = 256;
+constexpr int kLineUnroll = 4;         // packs that a thread loads before it uses the first
+constexpr int kStep = 64;              // packs per Acc
+constexpr int64_t kLineBlocks = 1024;  // about, of a reduction of few lines
+
+struct NoParam {};
+
+// A number per line of a type known at run time.
+struct LineValues {
+  const void* data;
+  DType dtype;
+  FASTCNN_DEVICE explicit operator bool() const { return data != nullptr; }
+  template <class To>
+  FASTCNN_DEVICE To get(int64_t i) const {
+    switch (dtype) {
+      case DType::float32:
+        return To(static_cast<const float*>(data)[i]);
+      case DType::bfloat16:
+        return To(to_float(static_cast<const bfloat16*>(data)[i]));
+      case DType::float64:
+        return To(static_cast<const double*>(data)[i]);
+      case DType::int64:
+        return To(static_cast<const int64_t*>(data)[i]);
+      default:
+        return To(static_cast<const uint8_t*>(data)[i]);
+    }
+  }
+};
+inline LineValues line_values(const Tensor& t) { return t.defined() ? LineValues{t.raw(), t.dtype()} : LineValues{}; }
+
+struct LineResults {
+  void* data;
+  DType dtype;
+  template <class From>
+  FASTCNN_DEVICE void set(int64_t i, From value) const {
+    switch (dtype) {
+      case DType::float32:
+        static_cast<float*>(data)[i] = float(value);
+        return;
+      case DType::bfloat16:
+        static_cast<bfloat16*>(data)[i] = to_bfloat16(float(value));
+        return;
+      case DType::float64:
+        static_cast<double*>(data)[i] = double(value);
+        return;
+      case DType::int64:
+        static_cast<int64_t*>(data)[i] = int64_t(value);
+        return;
+      default:
+        static_cast<uint8_t*>(data)[i] = uint8_t(value);
+    }
+  }
+};
+inline LineResults line_results(const Tensor& t) { return {t.raw(), t.dtype()}; }
+
+// The cut of a reduction, by shape and pack size only.
+//   inner == 1: `lanes` threads per line (1 to 32, or the block), chunks of `rows` elements.
+//   inner > 1:  lanes x depth x group threads: packs of neighbouring lines, rows of a chunk, outer indices.
+struct LinePlan {
+  int64_t outer, length, inner;
+  int64_t rows, chunks;  // `length` is cut into `chunks` pieces of `rows`
+  int64_t tiles;         // of lanes * V neighbouring lines
+  int lanes, depth, group;
+  int64_t blocks() const { return (outer + group - 1) / group * chunks * tiles; }
+};
+
+inline LinePlan plan_lines(ReduceLines l, int V) {
+  LinePlan p = {l.outer, l.length, l.inner, l.length, 1, 1, kLineThreads, 1, 1};
+  int64_t least;  // elements of a chunk that keep a block busy
+  if (l.inner == 1) {
+    if (l.length <= 1024) {
+      p.lanes = 1;
+      while (p.lanes < kWarpSize && p.lanes * kLineUnroll * V < l.length) p.lanes *= 2;
+      p.group = kLineThreads / p.lanes;
+      return p;
+    }
+    least = int64_t(kLineThreads) * kLineUnroll * V;
+  } else {
+    const ColumnTiles t = column_tiles(l.inner / V);
+    p.lanes = t.lanes;
+    p.tiles = t.tiles;
+    p.depth = l.length < t.depth * kLineUnroll ? int(l.length / kLineUnroll) : t.depth;
+    if (p.depth < 1) p.depth = 1;
+    p.group = t.depth / p.depth;
+    least = int64_t(p.depth) * kLineUnroll;
+  }
+  const int64_t units = (l.outer + p.group - 1) / p.group * p.tiles;
+  const int64_t most = (l.length + least - 1) / least, wanted = (kLineBlocks + units - 1) / units;
+  const int64_t chunks = wanted < most ? wanted : most;
+  if (chunks > 1) {
+    p.rows = ((l.length + chunks - 1) / chunks + least - 1) / least * least;
+    p.chunks = (l.length + p.rows - 1) / p.rows;
+  }
+  return p;
+}
+
+// Where results go: to y through finish and store, or as they are to partials (outer, chunks, inner).
+template <class Op>
+struct LineOutput {
+  Op op;
+  LineValues param;
+  LineResults y;
+  typename Op::Total* partials;
+  FASTCNN_DEVICE void put(const LinePlan& p, int64_t o, int64_t chunk, int64_t c, typename Op::Total total) const {
+    if (p.chunks > 1)
+      partials[(o * p.chunks + chunk) * p.inner + c] = total;
+    else
+      op.store(y, o * p.inner + c, total, param);
+  }
+};
+
+// Accumulates packs first, first + step, ... below end, `stride` elements apart, into V accumulators and calls
+// fold(accumulators) after every kStep packs. Element v of pack i is row i * row_of_pack + v * row_in_pack of its line.
+template <class Op, class T, int V, class Fold>
+FASTCNN_DEVICE void accumulate_packs(const Op& op, const T* x, int64_t stride, int64_t first, int64_t step, int64_t end,
+                                     const typename Op::Param (&param)[V], int row_of_pack, int row_in_pack,
+                                     const Fold& fold) {
+  for (int64_t i = first; i < end;) {
+    typename Op::Acc acc[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) acc[v] = op.identity();
+    const int64_t stop = end - i > kStep * step ? i + kStep * step : end;
+    for (; i + (kLineUnroll - 1) * step < stop; i += kLineUnroll * step) {
+      Pack<T, V> pack[kLineUnroll];
+#pragma unroll
+      for (int u = 0; u < kLineUnroll; ++u) pack[u] = load_pack<V>(x + (i + u * step) * stride);
+#pragma unroll
+      for (int u = 0; u < kLineUnroll; ++u)
+#pragma unroll
+        for (int v = 0; v < V; ++v)
+          acc[v] = op.accumulate(acc[v], typename Op::In(to_compute(pack[u][v])), param[v],
+                                 (i + u * step) * row_of_pack + v * row_in_pack);
+    }
+    for (; i < stop; i += step) {
+      const Pack<T, V> pack = load_pack<V>(x + i * stride);
+#pragma unroll
+      for (int v = 0; v < V; ++v)
+        acc[v] =
+            op.accumulate(acc[v], typename Op::In(to_compute(pack[v])), param[v], i * row_of_pack + v * row_in_pack);
+    }
+    fold(acc);
+  }
+}
+
+template <class Op>
+struct MergeTotals {
+  Op op;
+  FASTCNN_DEVICE typename Op::Total operator()(typename Op::Total a, typename Op::Total b) const {
+    return op.merge(a, b);
+  }
+};
+
+// The V accumulators belong to one line, or to V.
+template <class Op, int V>
+struct FoldPack {
+  const Op& op;
+  typename Op::Total& total;
+  FASTCNN_DEVICE void operator()(typename Op::Acc (&acc)[V]) const {
+#pragma unroll
+    for (int half = V / 2; half > 0; half /= 2)
+#pragma unroll
+      for (int v = 0; v < half; ++v) acc[v] = op.join(acc[v], acc[v + half]);
+    total = op.merge(total, op.widen(acc[0]));
+  }
+};
+template <class Op, int V>
+struct FoldLines {
+  const Op& op;
+  typename Op::Total (&total)[V];
+  FASTCNN_DEVICE void operator()(typename Op::Acc (&acc)[V]) const {
+#pragma unroll
+    for (int v = 0; v < V; ++v) total[v] = op.merge(total[v], op.widen(acc[v]));
+  }
+};
+
+// inner == 1. A pack is V elements of the line.
+template <class Op, class T, int V>
+__global__ void reduce_rows_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
+  using Total = typename Op::Total;
+  const int in_block = int(threadIdx.x) / p.lanes, lane = int(threadIdx.x) - in_block * p.lanes;
+  const int64_t unit = blockIdx.x / p.chunks, chunk = blockIdx.x - unit * p.chunks;
+  const int64_t o = unit * p.group + in_block;
+  Total total = to.op.widen(to.op.identity());
+  if (o < p.outer) {
+    const int64_t begin = chunk * p.rows, end = p.length - begin < p.rows ? p.length : begin + p.rows;
+    typename Op::Param param[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) param[v] = to.op.parameter(to.param, o);
+    accumulate_packs<Op, T, V>(to.op, x + o * p.length, V, begin / V + lane, p.lanes, end / V, param, V, 1,
+                               FoldPack<Op, V>{to.op, total});
+  }
+  const MergeTotals<Op> merge = {to.op};
+  total = p.lanes > kWarpSize ? block_reduce<kLineThreads>(total, merge) : lanes_reduce(total, p.lanes, merge);
+  if (lane == 0 && o < p.outer) to.put(p, o, chunk, 0, total);
+}
+
+// inner > 1. A pack is V neighbouring lines. Shared memory, if depth > 1: the totals of the block's depth, (group,
+// depth, lanes * V).
+template <class Op, class T, int V>
+__global__ void reduce_columns_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
+  using Total = typename Op::Total;
+  const int slot = int(threadIdx.x) / p.lanes, lane = int(threadIdx.x) - slot * p.lanes;
+  const int in_block = slot / p.depth, row = slot - in_block * p.depth;
+  const int64_t tile = blockIdx.x % p.tiles, rest = blockIdx.x / p.tiles;
+  const int64_t chunk = rest % p.chunks, o = rest / p.chunks * p.group + in_block;
+  const int64_t c = (tile * p.lanes + lane) * V;
+  const bool active = c < p.inner && o < p.outer;
+  Total total[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) total[v] = to.op.widen(to.op.identity());
+  if (active) {
+    const int64_t begin = chunk * p.rows, end = p.length - begin < p.rows ? p.length : begin + p.rows;
+    typename Op::Param param[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) param[v] = to.op.parameter(to.param, o * p.inner + c + v);
+    accumulate_packs<Op, T, V>(to.op, x + o * p.length * p.inner + c, p.inner, begin + row, p.depth, end, param, 1, 0,
+                               FoldLines<Op, V>{to.op, total});
+  }
+  if (p.depth == 1) {
+    if (!active) return;
+#pragma unroll
+    for (int v = 0; v < V; ++v) to.put(p, o, chunk, c + v, total[v]);
+    return;
+  }
+  FASTCNN_DYNAMIC_SHARED(Total, shared);
+  const int width = p.lanes * V;
+#pragma unroll
+  for (int v = 0; v < V; ++v) shared[slot * width + lane * V + v] = total[v];
+  __syncthreads();
+  for (int i = int(threadIdx.x); i < p.group * width; i += int(blockDim.x)) {
+    const int g = i / width, column = i - g * width;
+    const int64_t line = tile * width + column, of = rest / p.chunks * p.group + g;
+    if (line >= p.inner || of >= p.outer) continue;
+    Total sum = to.op.widen(to.op.identity());
+    for (int d = 0; d < p.depth; ++d) sum = to.op.merge(sum, shared[(g * p.depth + d) * width + column]);
+    to.put(p, of, chunk, line, sum);
+  }
+}
+
+// The chunks of a line, one warp per line.
+template <class Op>
+__global__ void reduce_chunks_kernel(LineOutput<Op> to, LinePlan p) {
+  const int64_t line = int64_t(blockIdx.x) * (kLineThreads / kWarpSize) + threadIdx.x / kWarpSize;
+  const int lane = int(threadIdx.x) % kWarpSize;
+  typename Op::Total total = to.op.widen(to.op.identity());
+  if (line < p.outer * p.inner) {
+    const int64_t o = line / p.inner, c = line - o * p.inner;
+    for (int64_t chunk = lane; chunk < p.chunks; chunk += kWarpSize)
+      total = to.op.merge(total, to.partials[(o * p.chunks + chunk) * p.inner + c]);
+  }
+  total = lanes_reduce(total, kWarpSize, MergeTotals<Op>{to.op});
+  if (lane == 0 && line < p.outer * p.inner) to.op.store(to.y, line, total, to.param);
+}
+
+template <class Op, class T, int V>
+void launch_lines(const char* name, ReduceLines lines, const Op& op, const Tensor& x, LineValues param, LineResults y,
+                  void* partials) {
+  const LinePlan p = plan_lines(lines, V);
+  const LineOutput<Op> to = {op, param, y, static_cast<typename Op::Total*>(partials)};
+  const T* const from = static_cast<const T*>(x.raw());
+  const std::initializer_list<int64_t> sizes = {lines.outer, lines.length, lines.inner};
+  if (lines.inner == 1)
+    launch(name, sizes, Grid{p.blocks()}, Block{kLineThreads}, 0, &reduce_rows_kernel<Op, T, V>, from, to, p);
+  else
+    launch(name, sizes, Grid{p.blocks()}, Block{p.lanes * p.depth * p.group},
+           p.depth > 1 ? int64_t(sizeof(typename Op::Total)) * p.lanes * p.depth * p.group * V : 0,
+           &reduce_columns_kernel<Op, T, V>, from, to, p);
+  if (p.chunks > 1)
+    launch(name, sizes, grid_for(lines.outer * lines.inner, kLineThreads / kWarpSize), Block{kLineThreads}, 0,
+           &reduce_chunks_kernel<Op>, to, p);
+}
+
+// With packs of 16 bytes (8 of uint8) where the lines allow it.
+template <class Op, class T>
+void reduce_lines(const char* name, ReduceLines lines, const Op& op, const Tensor& x, LineValues param, LineResults y,
+                  void* partials) {
+  constexpr int V = kPackSize<T> < 8 ? kPackSize<T> : 8;
+  const int64_t adjacent = lines.inner == 1 ? lines.length : lines.inner;
+  if (is_aligned(x.raw()) && adjacent % V == 0)
+    launch_lines<Op, T, V>(name, lines, op, x, param, y, partials);
+  else
+    launch_lines<Op, T, 1>(name, lines, op, x, param, y, partials);
+}
+
+}  // namespace cuda
+}  // namespace fastcnn
