@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import numpy as np
 
 from .. import _C, random
 from ..autograd import no_grad
+from ..capturing import CapturedFunction
 from ..data import DataLoader
 from ..nn import CrossEntropyLoss, Module
+from ..recording import CaptureError
 from ..serialization import model_state, save
 from ..tensor import Tensor
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -26,19 +29,23 @@ from .signals import Interrupted, StopRequest
 
 BEST, FINAL = "best.safetensors", "model.safetensors"
 _REPORT_STEPS = 8  # results are read every so many steps, so that a GPU is not waited for at each
+_AUXILIARY_WEIGHT = 0.3  # of the loss of auxiliary classifiers (Szegedy et al., CVPR 2015, section 5)
 
 
 class Trainer:
     """Trains a model.
 
     Args:
-        model: a module; moved to `device`.
+        model: a module; moved to `device`, if that is given.
         optimizer: over the model's parameters.
-        loss: `loss(output, target)` -> scalar mean over the batch; cross-entropy by default.
+        loss: `loss(output, target)` -> scalar mean over the batch; cross-entropy by default. Where a model returns a
+            tuple in training, the first is the output and the losses of the others, auxiliary ones, weigh 0.3.
         scheduler: a learning-rate scheduler, stepped after every `schedule_every`.
         schedule_every: "epoch" or "step".
-        device: where batches go.
+        device: where to train; by default where the model's first parameter is. Batches are moved there.
         about: JSON-serialisable facts stored in every file that `fit` writes, e.g. class names.
+        capture: replay the training step with `fastcnn.capture`. A step that cannot be captured (it reads values in
+            Python) is trained without, after a warning.
 
     Raises:
         ValueError: `schedule_every` is neither.
@@ -62,21 +69,24 @@ class Trainer:
         *,
         scheduler: Any = None,
         schedule_every: str = "epoch",
-        device: _C.device | str = "cpu",
+        device: _C.device | str | None = None,
         about: Mapping[str, Any] | None = None,
+        capture: bool = True,
     ) -> None:
         if schedule_every not in ("epoch", "step"):
             raise ValueError(f"Trainer: schedule_every is {schedule_every!r}, but 'epoch' or 'step' is expected")
-        self.model = model.to(device)
+        self.model = model if device is None else model.to(device)
         self.optimizer = optimizer
         self.loss = loss if loss is not None else CrossEntropyLoss()
         self.scheduler = scheduler
         self.schedule_every = schedule_every
-        self.device = _C.device(device)
+        first = next(model.parameters(), None)
+        self.device = first.device if device is None and first is not None else _C.device(device or "cpu")
         self.about = dict(about or {})
         self.history: list[Record] = []
         self.summary: Record = {}
         self._stop = StopRequest()
+        self._captured = CapturedFunction(self._step, warmup=1) if capture else None
 
     # Training ---------------------------------------------------------------------------------------------------
 
@@ -196,8 +206,25 @@ class Trainer:
     def _train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if self.device.type != "cpu":
             x, y = x.to(self.device), y.to(self.device)
+        if self._captured is None:
+            return self._step(x, y)
+        try:
+            # What the recording cannot see is part of its key.
+            loss, output = self._captured(x, y, id(self.loss), self.model.training)
+        except CaptureError as error:
+            self._captured = None
+            warnings.warn(f"Trainer: the training step is not captured: {error}", UserWarning, stacklevel=2)
+            return self._step(x, y)
+        return loss.clone(), output.clone()  # the next step overwrites them
+
+    def _step(self, x: Tensor, y: Tensor, *_key: Any) -> tuple[Tensor, Tensor]:
         output = self.model(x)
+        auxiliary: Sequence[Tensor] = ()
+        if isinstance(output, tuple):
+            output, *auxiliary = output
         loss = self.loss(output, y)
+        for scores in auxiliary:
+            loss = loss + self.loss(scores, y) * _AUXILIARY_WEIGHT
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -285,7 +312,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "loader": run.loader.state_dict(),
-            "random": random.get_rng_state(),
+            "random": random.all_states(),
             "run": run.state_dict(),
         }
         save_checkpoint(run.checkpoint, state, self.about)
@@ -300,7 +327,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
-        random.set_rng_state(state["random"])
+        random.set_all_states(state["random"])
         run.load_state_dict(state["run"])
 
     def _save_interrupted(self, run: Run) -> str:
