@@ -26,6 +26,21 @@ SCHEDULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("CosineAnnealingLR", {"T_max": 1}),
     ("LambdaLR", {"lr_lambda": lambda epoch: 1 / (1 + epoch)}),
     ("LambdaLR", {"lr_lambda": [lambda epoch: 0.5**epoch, lambda epoch: epoch]}),
+    ("MultiplicativeLR", {"lr_lambda": lambda epoch: 1 - 0.05 * epoch}),
+    ("ConstantLR", {}),
+    ("ConstantLR", {"factor": 0.5, "total_iters": 2}),
+    ("LinearLR", {}),
+    ("LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": 7}),
+    ("PolynomialLR", {"total_iters": 8, "power": 0.9}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 4}),
+    ("CosineAnnealingWarmRestarts", {"T_0": 2, "T_mult": 2, "eta_min": 0.01}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": [0.1, 0.3], "step_size_up": 3}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 2, "step_size_down": 3, "mode": "triangular2"}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 2, "mode": "exp_range", "gamma": 0.9}),
+    ("CyclicLR", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 2, "scale_fn": lambda x: 1 / x}),
+    ("OneCycleLR", {"max_lr": [0.1, 0.5], "total_steps": 14}),
+    ("OneCycleLR", {"max_lr": 0.1, "epochs": 4, "steps_per_epoch": 4, "anneal_strategy": "linear"}),
+    ("OneCycleLR", {"max_lr": 0.1, "total_steps": 13, "three_phase": True, "pct_start": 0.4}),
 )
 IDS = [f"{name}-{i}" for i, (name, _) in enumerate(SCHEDULES)]
 every_schedule = pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=IDS)
@@ -34,17 +49,18 @@ every_schedule = pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=IDS
 def sgd(lr: float = BASE) -> optim.SGD:
     """An optimizer with two groups that has made a step."""
     a, b = (Parameter(fc.tensor([1.0])) for _ in range(2))
-    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=lr)
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=lr, momentum=0.9)
     optimizer.step()
     return optimizer
 
 
+# Learning rate and momentum of both groups, before the first step and after each.
 def rates(optimizer: Any, scheduler: Any, epochs: int) -> list[list[float]]:
-    seen = [[g["lr"] for g in optimizer.param_groups]]
+    seen = [[g[k] for g in optimizer.param_groups for k in ("lr", "momentum")]]
     for _ in range(epochs):
         scheduler.step()
-        seen.append([g["lr"] for g in optimizer.param_groups])
-        assert scheduler.get_last_lr() == seen[-1]
+        seen.append([g[k] for g in optimizer.param_groups for k in ("lr", "momentum")])
+        assert scheduler.get_last_lr() == seen[-1][::2]
     return seen
 
 
@@ -53,7 +69,7 @@ def test_equals_torch(name: str, options: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
     ours = sgd()
     params = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
-    theirs = torch.optim.SGD([{"params": params[:1]}, {"params": params[1:], "lr": 0.5}], lr=BASE)
+    theirs = torch.optim.SGD([{"params": params[:1]}, {"params": params[1:], "lr": 0.5}], lr=BASE, momentum=0.9)
     schedule = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
     theirs.step()
     expected = rates(theirs, schedule, 12)
@@ -99,7 +115,7 @@ def test_exponential_and_lambda_closed_forms() -> None:
     assert [lr[0] for lr in seen] == pytest.approx([BASE * 0.9**t for t in range(21)], rel=1e-12)
     optimizer = sgd()
     seen = rates(optimizer, lr_scheduler.LambdaLR(optimizer, lambda t: 1000 / (1000 + t)), 9)
-    assert seen[9] == pytest.approx([BASE * 0.991080, 0.5 * 0.991080], rel=1e-6)
+    assert seen[9] == pytest.approx([BASE * 0.991080, 0.9, 0.5 * 0.991080, 0.9], rel=1e-6)
 
 
 def test_schedules_work_on_every_optimizer_and_reach_the_kernel() -> None:
@@ -176,4 +192,4 @@ def test_going_on_from_an_epoch() -> None:
     again = lr_scheduler.StepLR(optimizer, 3, last_epoch=3)
     assert again.last_epoch == 4
     assert again.base_lrs == [BASE, 0.5]
-    assert rates(optimizer, again, 2)[-1] == pytest.approx([BASE * 0.01, 0.5 * 0.01])
+    assert rates(optimizer, again, 2)[-1] == pytest.approx([BASE * 0.01, 0.9, 0.5 * 0.01, 0.9])

@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import _C
 from ..autograd import enable_grad, no_grad
-from ..tensor import Tensor, float32, float64
+from ..recording import StaleRecordingError, on_replay
+from ..tensor import Tensor, bfloat16, float32, float64
 from .arena import Arena
 
 ParamsT = Iterable[Tensor] | Iterable[dict[str, Any]]
@@ -24,14 +25,18 @@ class Optimizer:
     """Base class: an optimizer defines the options, the state and the kernel call of its parameter groups.
 
     The parameters of a group move into one flat buffer, their gradients into another; `p.grad` is then a view of that
-    buffer, which the next backward after `zero_grad` overwrites.
+    buffer, which the next backward after `zero_grad` overwrites. On a GPU a step is one kernel launch per group.
+
+    bfloat16 parameters are stepped in float32: the optimizer keeps a float32 master of each ("master" in its state) and
+    float32 states, and rounds the masters to the parameters after every step.
 
     Args:
         params: tensors, or dicts with "params" and options that differ from `defaults`.
         defaults: options of groups that do not give them.
 
     Raises:
-        TypeError: `params` is not an ordered collection of tensors or dicts, or a tensor is not float32 or float64.
+        TypeError: `params` is not an ordered collection of tensors or dicts, or a tensor is neither float32 nor
+            bfloat16 nor, on the CPU, float64.
         ValueError: no parameters, a parameter given twice, or one that is not a leaf.
     """
 
@@ -40,7 +45,6 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.step_calls = 0  # how often step() ran: schedulers warn when it never did
         self._arenas: list[list[Arena]] = []
-        self._hypers: list[_C.Tensor] = []
         if isinstance(params, Tensor):
             raise TypeError(
                 f"{self._name()}: params is a Tensor, but an iterable of Tensors or dicts is expected; "
@@ -96,7 +100,7 @@ class Optimizer:
         """Adds parameters, with options of their own, e.g. when a frozen layer thaws.
 
         Raises:
-            TypeError: not a dict, or parameters that are not tensors, not ordered, or not float32 or float64.
+            TypeError: not a dict, or parameters that are not tensors, not ordered, or of a dtype that is not stepped.
             ValueError: a parameter is known already or not a leaf, or an option is out of range.
         """
         name = self._name()
@@ -108,7 +112,7 @@ class Optimizer:
         members: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         if not members:
             raise ValueError(f"{name}: a parameter group has no parameters")
-        known = {id(p) for group in self.param_groups for p in group["params"]}
+        seen = {id(p) for group in self.param_groups for p in group["params"]}
         for i, p in enumerate(members):
             if not isinstance(p, Tensor):
                 hint = "; did you mean model.parameters()?" if isinstance(p, tuple) else ""
@@ -117,35 +121,39 @@ class Optimizer:
                 raise ValueError(
                     f"{name}: parameter {i} of shape {p.shape} is not a leaf but the result of an op; detach() it"
                 )
-            if p.dtype not in (float32, float64):
-                raise TypeError(f"{name}: parameter {i} is {p.dtype}, but float32 or float64 is expected")
-            if id(p) in known:
+            if p.dtype not in (float32, bfloat16, *(() if p.is_cuda else (float64,))):
+                got, known = str(p.dtype), "float32 or float64 (or bfloat16)"
+                if p.is_cuda:
+                    got, known = f"{p.dtype} on {p.device}", "float32 or bfloat16"
+                raise TypeError(f"{name}: parameter {i} is {got}, but {known} is expected")
+            if id(p) in seen:
                 raise ValueError(f"{name}: parameter {i} of shape {p.shape} was given twice")
-            known.add(id(p))
+            seen.add(id(p))
         group = {**self.defaults, **param_group, "params": members}
         self._check_options(group)
-        hyper = _C.zeros((len(self._hyperparameters(group)),), _C.float64)
-        arenas = self._make_arenas(group, hyper)
+        arenas = self._make_arenas(group)
         self.param_groups.append(group)
-        self._hypers.append(hyper)
         self._arenas.append(arenas)
         self.update_hyperparameters()
 
-    def _make_arenas(self, group: dict[str, Any], hyper: _C.Tensor) -> list[Arena]:
+    def _make_arenas(self, group: dict[str, Any]) -> list[Arena]:
         kinds: dict[tuple[Any, str], list[Tensor]] = {}
         for p in group["params"]:
             kinds.setdefault((p.dtype, str(p.device)), []).append(p)
         # The states are made now: zeroing them in the first step would become part of a recording of that step.
         states = [(name, self._initial_state(group)) for name in self._state_names(group)]
-        return [Arena(same, hyper, states) for same in kinds.values()]
+        numbers = len(self._hyperparameters(group))
+        return [Arena(same, numbers, states) for same in kinds.values()]
 
     def update_hyperparameters(self) -> None:
         """Copies learning rates and other numbers of `param_groups` to where the kernels read them.
 
         `step()` does it; a recorded step that is replayed needs it after a change of the learning rate.
         """
-        for group, hyper in zip(self.param_groups, self._hypers, strict=True):
-            hyper.numpy()[...] = self._hyperparameters(group)
+        for group, arenas in zip(self.param_groups, self._arenas, strict=True):
+            numbers = tuple(float(number) for number in self._hyperparameters(group))
+            for arena in arenas:
+                arena.set_hyper(numbers)
 
     # Training ------------------------------------------------------------------------------------------------------
 
@@ -164,6 +172,7 @@ class Optimizer:
                 loss = closure()
         self.step_calls += 1
         self.update_hyperparameters()
+        on_replay(before=self._before_replay, after=self._after_replay)
         with no_grad():
             for index, group in enumerate(self.param_groups):
                 if not all(arena.fits(i) for arena in self._arenas[index] for i in range(len(arena.parameters))):
@@ -172,26 +181,40 @@ class Optimizer:
                     kernel = arena.gather()
                     if kernel is not None:
                         self._launch(group, arena, kernel)
+                        arena.stepped()
         return loss
+
+    def _before_replay(self) -> None:
+        if any(p._data is not view for arenas in self._arenas for arena in arenas for p, view in arena.members()):
+            raise StaleRecordingError
+        self.step_calls += 1
+        self.update_hyperparameters()
+
+    def _after_replay(self) -> None:
+        for arenas in self._arenas:
+            for arena in arenas:
+                arena.stepped()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients: `p.grad` becomes None, or zeros with `set_to_none=False`."""
+        if not set_to_none:
+            for arena in (arena for arenas in self._arenas for arena in arenas):
+                arena.zero_grads()
+            return
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none:
-                    p._grad = None
-                elif p._grad is not None:
-                    _C.zero_(p._grad._data)
+                p._grad = None
 
     def _rebuild(self, index: int) -> None:
         """New arenas after parameters changed their dtype, device or shape; the state moves along."""
         saved = self.state_dict()["state"]
         members = self.param_groups[index]["params"]
-        self._arenas[index] = self._make_arenas(self.param_groups[index], self._hypers[index])
+        self._arenas[index] = self._make_arenas(self.param_groups[index])
         first = sum(len(group["params"]) for group in self.param_groups[:index])
         for i, p in enumerate(members):
             if first + i in saved:
                 self._load_state(self.param_groups[index], self._place(index, p), saved[first + i])
+        self.update_hyperparameters()
 
     # State ---------------------------------------------------------------------------------------------------------
 
@@ -202,18 +225,27 @@ class Optimizer:
                     return arena, i
         raise KeyError(f"{self._name()}: a tensor of shape {p.shape} is not a parameter of group {group}")
 
-    def _state_of(self, group: dict[str, Any], place: tuple[Arena, int]) -> dict[str, Tensor]:
-        arena, i = place
-        step = arena.step_of(i)
-        if not step and not self._state_from_start:
-            return {}
+    def _states(self) -> list[dict[str, Tensor]]:
+        """The state of every parameter through all groups, empty for those that have none."""
+        states = []
+        counts = {id(arena): arena.step_counts() for arenas in self._arenas for arena in arenas}
+        for index, group in enumerate(self.param_groups):
+            for p in group["params"]:
+                arena, i = self._place(index, p)
+                states.append(self._state_of(group, arena, i, int(counts[id(arena)][i])))
+        return states
+
+    def _state_of(self, group: dict[str, Any], arena: Arena, i: int, step: int) -> dict[str, Tensor]:
         state = {}
-        if self._has_step:
-            number = _C.empty((), float32)
-            number.numpy()[...] = step
-            state["step"] = Tensor(number)
-        for name in self._state_names(group):
-            state[name] = Tensor(arena.view(arena.buffer(name, self._initial_state(group)), i))
+        if step or self._state_from_start:
+            if self._has_step:
+                number = _C.empty((), float32)
+                number.numpy()[...] = step
+                state["step"] = Tensor(number)
+            for name in self._state_names(group):
+                state[name] = Tensor(arena.view(arena.buffer(name, self._initial_state(group)), i))
+        if arena.mixed:
+            state["master"] = Tensor(arena.master(i))
         return state
 
     def _load_state(self, group: dict[str, Any], place: tuple[Arena, int], saved: dict[str, Any]) -> None:
@@ -225,6 +257,8 @@ class Optimizer:
                 arena.load(name, i, saved[name], fill)
             else:
                 Tensor(arena.view(arena.buffer(name, fill), i)).fill_(fill)
+        if arena.mixed and saved.get("master") is not None:
+            arena.load_master(i, saved["master"])
         if self._has_step and "step" in saved:
             step = saved["step"]
             arena.set_step(i, int(step.item() if hasattr(step, "item") else step))
@@ -234,13 +268,8 @@ class Optimizer:
     @property
     def state(self) -> dict[Tensor, dict[str, Tensor]]:
         """State of every stepped parameter; the tensors are views of the optimizer's memory."""
-        result = {}
-        for index, group in enumerate(self.param_groups):
-            for p in group["params"]:
-                state = self._state_of(group, self._place(index, p))
-                if state:
-                    result[p] = state
-        return result
+        params = [p for group in self.param_groups for p in group["params"]]
+        return {p: state for p, state in zip(params, self._states(), strict=True) if state}
 
     def state_dict(self) -> dict[str, Any]:
         """State and options, with the structure of `torch.optim`: parameters are numbered through all groups.
@@ -250,18 +279,12 @@ class Optimizer:
             views: copy them before the next step to keep them.
         """
         groups: list[dict[str, Any]] = []
-        state: dict[int, dict[str, Tensor]] = {}
         number = 0
-        for index, group in enumerate(self.param_groups):
-            numbers = []
-            for p in group["params"]:
-                own = self._state_of(group, self._place(index, p))
-                if own:
-                    state[number] = own
-                numbers.append(number)
-                number += 1
+        for group in self.param_groups:
+            numbers = list(range(number, number + len(group["params"])))
+            number += len(numbers)
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": numbers})
-        return {"state": state, "param_groups": groups}
+        return {"state": {i: s for i, s in enumerate(self._states()) if s}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from a `state_dict()`, of this class or of the optimizer of the same name in torch.

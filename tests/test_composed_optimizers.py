@@ -1,0 +1,301 @@
+"""NAdam, Lion, LAMB, Muon and L-BFGS against torch or their formulas; parameter groups by rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastcnn as fc
+from fastcnn import nn, optim
+from fastcnn.nn import Parameter
+from fastcnn.optim.line_search import strong_wolfe
+from fastcnn.optim.muon import orthogonalize
+
+SHAPES = ((3, 5), (4, 2, 3, 3), (7,))
+
+
+def values(seed: int, shapes: tuple[tuple[int, ...], ...] = SHAPES) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+def run(make: Callable[[list[Any]], Any], steps: int = 8, shapes: Any = SHAPES) -> tuple[list[np.ndarray], Any]:
+    """Parameters after steps with random gradients; parameter 1 has none in step 2."""
+    params = [Parameter(fc.tensor(v)) for v in values(0, shapes)]
+    optimizer = make(params)
+    for step in range(steps):
+        for i, (p, g) in enumerate(zip(params, values(step + 1, shapes), strict=True)):
+            p.grad = None if (step, i) == (2, 1) else fc.tensor(g)
+        optimizer.step()
+    return [p.detach().numpy() for p in params], optimizer
+
+
+def run_torch(torch: Any, make: Callable[[list[Any]], Any], steps: int = 8, shapes: Any = SHAPES) -> list[np.ndarray]:
+    params = [torch.nn.Parameter(torch.from_numpy(v)) for v in values(0, shapes)]
+    optimizer = make(params)
+    for step in range(steps):
+        for i, (p, g) in enumerate(zip(params, values(step + 1, shapes), strict=True)):
+            p.grad = None if (step, i) == (2, 1) else torch.from_numpy(g)
+        optimizer.step()
+    return [p.detach().numpy() for p in params]
+
+
+def formula(update: Callable[..., np.ndarray], **state: float) -> list[np.ndarray]:
+    """Parameters after 8 steps of update(p, g, state, t), in NumPy."""
+    params = values(0)
+    states: list[dict[str, Any]] = [{k: np.full_like(p, v) for k, v in state.items()} | {"t": 0} for p in params]
+    for step in range(8):
+        for i, g in enumerate(values(step + 1)):
+            if (step, i) != (2, 1):
+                states[i]["t"] += 1
+                params[i] = update(params[i], g, states[i])
+    return params
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"lr": 0.05, "weight_decay": 0.1}, {"decoupled_weight_decay": True, "weight_decay": 0.1}, {"maximize": True}],
+)
+def test_nadam_equals_torch(options: dict[str, Any], torch: Any) -> None:
+    expected = run_torch(torch, lambda p: torch.optim.NAdam(p, **options))
+    for got, want in zip(run(lambda p: optim.NAdam(p, **options))[0], expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-8)  # torch keeps a product in float32
+
+
+@pytest.mark.parametrize("options", [{}, {"nesterov": False, "weight_decay": 0.0}, {"adjust_lr_fn": "match_rms_adamw"}])
+def test_muon_equals_torch(options: dict[str, Any], torch: Any) -> None:
+    """torch iterates in bfloat16: the directions agree to its precision."""
+    shapes = ((6, 4), (3, 8))
+    expected = run_torch(torch, lambda p: torch.optim.Muon(p, lr=0.02, **options), 3, shapes)
+    got = run(lambda p: optim.Muon(p, lr=0.02, **options), 3, shapes)[0]
+    for a, b, start in zip(got, expected, values(0, shapes), strict=True):
+        assert np.abs(a - b).max() < 0.03 * np.abs(b - start).max()
+
+
+def test_orthogonalize_keeps_singular_vectors_and_evens_out_singular_values() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((5, 9), (9, 5), (4, 4)):
+        matrix = rng.standard_normal(shape)
+        result = orthogonalize(fc.tensor(matrix)).numpy()
+        u, _, v = np.linalg.svd(matrix, full_matrices=False)
+        core = u.T @ result @ v.T
+        assert np.abs(core - np.diag(np.diag(core))).max() < 1e-6
+        assert np.diag(core).min() > 0.6
+        assert np.diag(core).max() < 1.25
+
+
+def test_muon_takes_filters_and_rejects_vectors() -> None:
+    after, _ = run(lambda p: optim.Muon(p, lr=0.1), 2, ((4, 2, 3, 3), (3, 5)))
+    assert np.isfinite(after[0]).all()
+    with pytest.raises(ValueError, match=r"\(7,\)"):
+        optim.Muon([Parameter(fc.zeros(7))])
+    with pytest.raises(ValueError, match="'rms'"):
+        optim.Muon([Parameter(fc.zeros(2, 2))], adjust_lr_fn="rms")
+
+
+def test_lion_follows_its_formula() -> None:
+    def update(p: np.ndarray, g: np.ndarray, s: dict[str, Any]) -> np.ndarray:
+        direction = np.sign(0.9 * s["m"] + 0.1 * g)
+        s["m"] = 0.99 * s["m"] + 0.01 * g
+        return p - 0.01 * (direction + 0.2 * p)
+
+    got = run(lambda p: optim.Lion(p, lr=0.01, weight_decay=0.2))[0]
+    for a, b in zip(got, formula(update, m=0.0), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_lamb_follows_its_formula() -> None:
+    def update(p: np.ndarray, g: np.ndarray, s: dict[str, Any]) -> np.ndarray:
+        s["m"] = 0.9 * s["m"] + 0.1 * g
+        s["v"] = 0.99 * s["v"] + 0.01 * g * g
+        r = s["m"] / (1 - 0.9 ** s["t"]) / (np.sqrt(s["v"] / (1 - 0.99 ** s["t"])) + 1e-6) + 0.1 * p
+        return p - 0.02 * np.linalg.norm(p) / np.linalg.norm(r) * r
+
+    got = run(lambda p: optim.LAMB(p, lr=0.02, betas=(0.9, 0.99), weight_decay=0.1))[0]
+    for a, b in zip(got, formula(update, m=0.0, v=0.0), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    zero = Parameter(fc.zeros(3))
+    zero.grad = fc.tensor([1.0, -1.0, 2.0])
+    optim.LAMB([zero], lr=0.1).step()  # |p| is 0: no scaling
+    np.testing.assert_allclose(zero.detach().numpy(), [-0.1, 0.1, -0.1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [optim.NAdam, optim.Lion, optim.LAMB])
+def test_saving_and_resuming(kind: Any) -> None:
+    expected, _ = run(lambda p: kind(p, lr=0.1), 8)
+    params = [Parameter(fc.tensor(v)) for v in values(0)]
+    optimizer = kind(params, lr=0.1)
+    for step in range(8):
+        if step == 4:
+            saved = optimizer.state_dict()
+            params = [Parameter(p.detach().clone()) for p in params]
+            optimizer = kind(params, lr=123.0)
+            optimizer.load_state_dict(saved)
+        for i, (p, g) in enumerate(zip(params, values(step + 1), strict=True)):
+            p.grad = None if (step, i) == (2, 1) else fc.tensor(g)
+        optimizer.step()
+    for p, want in zip(params, expected, strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), want)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: optim.NAdam(p, lr=-1.0), "NAdam: lr is -1"),
+        (lambda p: optim.NAdam(p, betas=(1.0, 0.9)), r"NAdam: betas\[0\] is 1"),
+        (lambda p: optim.Lion(p, weight_decay=-1.0), "Lion: weight_decay"),
+        (lambda p: optim.LAMB(p, betas=(0.9, 2.0)), r"LAMB: betas\[1\]"),
+        (lambda p: optim.LBFGS(p, lr=-1.0), "LBFGS: lr"),
+        (lambda p: optim.LBFGS(p, line_search_fn="armijo"), "'armijo'"),
+        (lambda p: optim.LBFGS([{"params": p}, {"params": [Parameter(fc.ones(1))]}]), "2 parameter groups"),
+    ],
+)
+def test_options_are_checked(make: Callable[[list[Any]], Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make([Parameter(fc.ones(2, 2))])
+
+
+# L-BFGS.
+
+
+def rosenbrock(x: Any) -> Any:
+    return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+
+def minimise(make: Callable[[list[Any]], Any], function: Callable[[Any], Any], start: list[float], calls: int) -> Any:
+    p = Parameter(fc.tensor(np.array(start)))
+    optimizer = make([p])
+
+    def closure() -> fc.Tensor:
+        optimizer.zero_grad()
+        loss = function(p)
+        loss.backward()
+        return loss
+
+    losses = [float(optimizer.step(closure)) for _ in range(calls)]
+    return p.detach().numpy(), losses
+
+
+def test_lbfgs_without_line_search_equals_torch(torch: Any) -> None:
+    def bowl(x: Any) -> Any:
+        return (x[0] - 1) ** 2 + 3 * (x[1] + 2) ** 2 + x[0] * x[1] + 0.1 * x[0] ** 4
+
+    p = torch.nn.Parameter(torch.tensor([3.0, -1.0], dtype=torch.float64))
+    optimizer = torch.optim.LBFGS([p], lr=0.7, max_iter=4)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = bowl(p)
+        loss.backward()
+        return loss
+
+    expected = [optimizer.step(closure).item() for _ in range(3)]
+    got, losses = minimise(lambda ps: optim.LBFGS(ps, lr=0.7, max_iter=4), bowl, [3.0, -1.0], 3)
+    np.testing.assert_allclose(losses, expected, rtol=1e-9)
+    np.testing.assert_allclose(got, p.detach().numpy(), rtol=1e-7)
+
+
+def test_lbfgs_finds_the_minimum_of_rosenbrocks_function() -> None:
+    """E22."""
+    got, losses = minimise(
+        lambda ps: optim.LBFGS(ps, max_iter=30, tolerance_change=1e-14, line_search_fn="strong_wolfe"),
+        rosenbrock,
+        [-1.2, 1.0],
+        4,
+    )
+    np.testing.assert_allclose(got, [1.0, 1.0], atol=1e-5)
+    assert losses[0] == pytest.approx(24.2)
+    assert losses[-1] < 1e-8
+
+
+def test_lbfgs_fits_a_logistic_regression() -> None:
+    """E22: to the optimum, where the gradient is 0."""
+    fc.manual_seed(0)
+    model = nn.Linear(3, 2)
+    x = fc.randn(40, 3)
+    labels = (x[:, 0] + 0.5 * fc.randn(40) > 0).long()
+    optimizer = optim.LBFGS(model.parameters(), max_iter=50, line_search_fn="strong_wolfe")
+    criterion = nn.CrossEntropyLoss()
+
+    def closure() -> fc.Tensor:
+        optimizer.zero_grad()
+        loss = criterion(model(x), labels)
+        loss.backward()
+        return loss
+
+    first = float(optimizer.step(closure))
+    final = closure()
+    assert final.item() < 0.6 * first
+    assert max(float(p.grad.abs().max()) for p in model.parameters()) < 1e-3
+
+
+def test_lbfgs_warns_about_noise_and_needs_a_closure() -> None:
+    """E22: no source of noise."""
+    fc.manual_seed(0)
+    p = Parameter(fc.randn(20))
+    optimizer = optim.LBFGS([p], max_iter=2)
+
+    def closure() -> fc.Tensor:
+        optimizer.zero_grad()
+        loss = (fc.functional.dropout(p, 0.5) ** 2).sum()
+        loss.backward()
+        return loss
+
+    with pytest.warns(RuntimeWarning, match="full batch"):
+        optimizer.step(closure)
+    with pytest.raises(TypeError, match="closure"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("step", [1e-3, 1.0, 50.0])
+def test_line_search_satisfies_the_strong_wolfe_conditions(step: float) -> None:
+    def evaluate(t: float) -> tuple[float, float]:
+        return (t - 2) ** 2 + math.sin(3 * t), 2 * (t - 2) + 3 * math.cos(3 * t)
+
+    loss, slope = evaluate(0.0)
+    t, count = strong_wolfe(evaluate, loss, slope, step)
+    value, here = evaluate(t)
+    assert value <= loss + 1e-4 * t * slope
+    assert abs(here) <= 0.9 * abs(slope)
+    assert count <= 25
+
+
+def test_line_search_survives_infinite_losses() -> None:
+    def evaluate(t: float) -> tuple[float, float]:
+        return (math.inf, math.nan) if t > 1 else ((t - 0.5) ** 2, 2 * (t - 0.5))
+
+    t, _ = strong_wolfe(evaluate, 0.25, -1.0, 64.0)
+    assert 0 < t <= 1
+
+
+# Groups.
+
+
+def test_no_decay_on_biases_and_norms() -> None:
+    """H2, G10: decay for weights only; scales of norms may have a smaller rate."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.LayerNorm(8), nn.Linear(8, 2))
+    groups = optim.parameter_groups(model, 0.1, lr=0.5, norm_lr_factor=0.01)
+    assert [(len(g["params"]), g["weight_decay"], g["lr"]) for g in groups] == [
+        (2, 0.1, 0.5), (4, 0.0, 0.5), (2, 0.0, 0.005),
+    ]  # fmt: skip
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    optimizer = optim.SGD(groups, lr=0.5)
+    before = [p.detach().numpy().copy() for p in model.parameters()]
+    for p in model.parameters():
+        p.grad = fc.zeros(*p.shape)
+    optimizer.step()
+    for p, old in zip(model.parameters(), before, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), old * (0.95 if p.ndim >= 2 else 1.0), rtol=1e-6)
+    with pytest.raises(ValueError, match="needs lr"):
+        optim.parameter_groups(model, 0.1, norm_lr_factor=0.01)
+
+
+def test_groups_leave_out_frozen_parameters_and_empty_groups() -> None:
+    model = nn.Linear(3, 2, bias=False)
+    assert len(optim.parameter_groups(model, 0.1)) == 1
+    model.weight.requires_grad_(False)
+    assert optim.parameter_groups(model, 0.1) == []
