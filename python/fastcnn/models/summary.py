@@ -1,14 +1,14 @@
-"""What a model consists of: layers, shapes, parameters and multiply-adds, found by running it once."""
+"""What a model consists of: layers, shapes, parameters and multiply-adds, found with an empty batch."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ..autograd import no_grad
 from ..nn import Conv2d, Linear, Module
-from ..tensor import Tensor, from_numpy
+from ..ops.creation import zeros
+from ..tensor import Tensor
 
 
 class LayerSummary(NamedTuple):
@@ -49,9 +49,10 @@ class ModelSummary(NamedTuple):
 
 
 def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
-    """Runs `model` once on zeros, in eval mode, and lists its leaf modules as they were called.
+    """Lists the leaf modules of `model` as an empty batch passes through them, in eval mode: no arithmetic is done.
 
-    Multiply-adds are counted for convolutions and linear layers, per image; everything else counts as none.
+    Multiply-adds are counted for convolutions and linear layers, per image, and for modules that have a method
+    `macs(output_shape)`; everything else counts as none.
 
     Args:
         model: the model; its mode is restored.
@@ -72,7 +73,7 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
     paths = {id(module): path for path, module in model.named_modules()}
 
     def record(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
-        fresh = [p for p in module.parameters() if id(p) not in counted]
+        fresh = [p for p in module._parameters.values() if p is not None and id(p) not in counted]
         counted.update(id(p) for p in fresh)
         shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
         layers.append(
@@ -87,11 +88,12 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
 
     modes = [(module, module.training) for module in model.modules()]
     try:
-        leaves = [module for module in model.modules() if not any(True for _ in module.children())]
+        leaves = [module for module in model.modules() if not module._modules]
+        like = next((p for p in model.parameters()), zeros(0))
         handles += [module.register_forward_hook(record) for module in leaves]
         model.eval()
         with no_grad():
-            model(from_numpy(np.zeros((1, *input_shape), np.float32)))
+            model(zeros(0, *input_shape, dtype=like.dtype, device=like.device))
     finally:
         for handle in handles:
             handle.remove()
@@ -108,8 +110,8 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
 
 
 def _macs(module: Module, output_shape: tuple[int, ...]) -> int:
-    if isinstance(module, Conv2d):  # every output value is a dot product with one filter
-        return int(np.prod(output_shape)) * int(np.prod(module.weight.shape[1:]))
-    if isinstance(module, Linear):
-        return int(np.prod(output_shape)) * int(module.weight.shape[1])
+    if hasattr(module, "macs"):  # layers with arithmetic of their own say it
+        return int(module.macs(output_shape))
+    if isinstance(module, Conv2d | Linear):  # every output value is a dot product with one filter
+        return math.prod(output_shape) * math.prod(module.weight.shape[1:])
     return 0
