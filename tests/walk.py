@@ -70,17 +70,39 @@ def make_arrays(args: Mapping[str, Any], seed: int = 0) -> Arrays:
     return replace(args, lambda leaf: np.asarray(leaf.make(rng)) if isinstance(leaf, Array) else leaf)
 
 
-def to_tensors(arrays: Any, dtype: str, device: str = "cpu", requires_grad: bool = False) -> Any:
+def to_tensors(arrays: Any, dtype: str, device: str = "cpu", float32_arguments: tuple[str, ...] = ()) -> Any:
     """NumPy arrays become fastcnn tensors, floating ones of `dtype`; everything else stays."""
 
-    def convert(leaf: Any) -> Any:
+    def convert(leaf: Any, kind: str = dtype) -> Any:
         if not isinstance(leaf, np.ndarray):
             return leaf
         if leaf.dtype.kind != "f":
             return fc.tensor(leaf, device=device)
-        return fc.tensor(leaf.astype(dtype), device=device, requires_grad=requires_grad)
+        if kind == "bfloat16":
+            return fc.tensor(leaf.astype(np.float32)).to(fc.bfloat16).to(device)
+        return fc.tensor(leaf.astype(kind), device=device)
 
-    return replace(arrays, convert)
+    tensors = replace(arrays, convert)
+    if dtype == "bfloat16":
+        for name in set(float32_arguments) & set(arrays):
+            tensors[name] = replace(arrays[name], lambda leaf: convert(leaf, "float32"))
+    return tensors
+
+
+def rounded(arrays: Any, dtype: str, float32_arguments: tuple[str, ...] = ()) -> Any:
+    """The arrays with the values that `to_tensors` keeps: bfloat16 has 8 bits of precision, rounded half to even."""
+    if dtype != "bfloat16":
+        return arrays
+
+    def convert(leaf: Any) -> Any:
+        if not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "f":
+            return leaf
+        word = np.ascontiguousarray(leaf, np.float32).view(np.uint32)
+        even = (word + 0x7FFF + ((word >> 16) & 1)) & np.uint32(0xFFFF0000)
+        single = np.where(np.isfinite(leaf), even.view(np.float32), leaf.astype(np.float32))
+        return single.astype(np.float64).reshape(leaf.shape)
+
+    return {name: value if name in float32_arguments else replace(value, convert) for name, value in arrays.items()}
 
 
 def as_outputs(result: Any) -> tuple[Any, ...]:
@@ -89,8 +111,9 @@ def as_outputs(result: Any) -> tuple[Any, ...]:
 
 
 def values(tensor: Any) -> np.ndarray:
-    """A tensor's values as a NumPy array of its own memory."""
-    return np.array(tensor.detach().numpy())
+    """A tensor's values as a NumPy array of its own memory; bfloat16 becomes float32."""
+    tensor = tensor.detach().cpu()
+    return np.array((tensor.float() if tensor.dtype == fc.bfloat16 else tensor).numpy())
 
 
 def call(op: Op, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -104,10 +127,11 @@ def call(op: Op, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
     return outputs
 
 
-def forward(op: Op, case: Case, dtype: str, device: str = "cpu") -> list[np.ndarray]:
-    """Outputs of one call without gradients."""
+def forward(op: Op, case: Case, dtype: str, device: str = "cpu", values_of: str = "float64") -> list[np.ndarray]:
+    """Outputs of one call without gradients. The arguments have the values that `values_of` can hold."""
+    arrays = rounded(make_arrays(case.args), values_of, op.float32_arguments)
     with fc.no_grad():
-        return [values(out) for out in call(op, to_tensors(make_arrays(case.args), dtype, device))]
+        return [values(out) for out in call(op, to_tensors(arrays, dtype, device, op.float32_arguments))]
 
 
 def cotangents(outputs: tuple[Any, ...]) -> list[np.ndarray | None]:
@@ -126,17 +150,19 @@ def differentiable(op: Op, arguments: Mapping[str, Any]) -> list[tuple[str, Any]
     return found
 
 
-def gradients(op: Op, case: Case, dtype: str, device: str = "cpu") -> dict[str, np.ndarray]:
+def gradients(op: Op, case: Case, dtype: str, device: str = "cpu", values_of: str = "float64") -> dict[str, np.ndarray]:
     """Gradients of sum(output * cotangent) with respect to every differentiable argument."""
-    arguments = to_tensors(make_arrays(case.args), dtype, device)
+    arrays = rounded(make_arrays(case.args), values_of, op.float32_arguments)
+    arguments = to_tensors(arrays, dtype, device, op.float32_arguments)
     wanted = differentiable(op, arguments)
     for _, leaf in wanted:
         leaf.requires_grad_(True)
     outputs = call(op, arguments)
     used = [(out, c) for out, c in zip(outputs, cotangents(outputs), strict=True) if c is not None]
     assert used, f"{op.name}: no output requires a gradient"
-    seeds = [fc.tensor(c.astype(dtype), device=device) for _, c in used]
-    autograd.backward([out for out, _ in used], seeds)
+    seeds = rounded({"seeds": [c for _, c in used]}, values_of)["seeds"]
+    grads = [fc.tensor(c.astype(np.float64)).to(out.dtype).to(device) for c, (out, _) in zip(seeds, used, strict=True)]
+    autograd.backward([out for out, _ in used], grads)
     result = {}
     for name, leaf in wanted:
         assert leaf.grad is not None, f"{op.name}: no gradient for {name}"
@@ -177,7 +203,7 @@ def assert_close(
         return
     assert actual.dtype.kind == "f", f"{what}: {actual.dtype}, expected a floating-point result"
     with np.errstate(over="ignore"):
-        expected = expected.astype(np.float32).astype(np.float64) if dtype == "float32" else expected.astype(np.float64)
+        expected = expected.astype(np.float64 if dtype == "float64" else np.float32).astype(np.float64)
     actual = actual.astype(np.float64)
     for kind, test in (("NaN", np.isnan), ("Inf", np.isinf)):
         wrong = np.argwhere(test(actual) != test(expected))
@@ -217,11 +243,20 @@ def check_reference(op: Op, case: Case) -> None:
 
 
 def check_float32(op: Op, case: Case, device: str) -> None:
-    """float32 kernels of the active instruction set against the float64 ones."""
+    """float32 kernels of the active instruction set, or of a GPU, against the CPU's float64 ones."""
+    check_dtype(op, case, device, "float32")
+
+
+def check_dtype(op: Op, case: Case, device: str, dtype: str) -> None:
+    """Outputs in `dtype` on `device` against the CPU's float64 ones for the same, representable, arguments."""
     arrays = make_arrays(case.args)
-    expected = forward(op, case, "float64", device)
-    for i, (got, want) in enumerate(zip(forward(op, case, "float32", device), expected, strict=True)):
-        assert_close(got, want, "float32", case.terms, arrays, f"{op.name} output {i} float32 vs float64", op.exact)
+    expected = forward(op, case, "float64", values_of=dtype)
+    actual = forward(op, case, dtype, device, values_of=dtype)
+    assert len(actual) == len(expected), f"{op.name}: {len(actual)} outputs, float64 has {len(expected)}"
+    if op.exact:  # up to the rounding of the result, and of numbers among the arguments
+        expected = [rounded({"want": want}, dtype)["want"] for want in expected]
+    for i, (got, want) in enumerate(zip(actual, expected, strict=True)):
+        assert_close(got, want, dtype, case.terms, arrays, f"{op.name} output {i} {dtype} vs float64", op.exact)
 
 
 def check_numeric_gradients(op: Op, case: Case) -> None:
@@ -271,13 +306,18 @@ def check_numeric_gradients(op: Op, case: Case) -> None:
 
 
 def check_float32_gradients(op: Op, case: Case, device: str) -> None:
-    """float32 gradients of the active instruction set against the float64 ones."""
-    expected = gradients(op, case, "float64", device)
-    actual = gradients(op, case, "float32", device)
+    """float32 gradients of the active instruction set, or of a GPU, against the CPU's float64 ones."""
+    check_dtype_gradients(op, case, device, "float32")
+
+
+def check_dtype_gradients(op: Op, case: Case, device: str, dtype: str) -> None:
+    """Gradients in `dtype` on `device` against the CPU's float64 ones for the same, representable, arguments."""
+    expected = gradients(op, case, "float64", values_of=dtype)
+    actual = gradients(op, case, dtype, device, values_of=dtype)
     arrays = make_arrays(case.args)
     for name, want in expected.items():
-        what = f"{op.name} gradient of {name}, float32 vs float64"
-        assert_close(actual[name], want, "float32", terms_of_gradient(case), arrays, what)
+        what = f"{op.name} gradient of {name}, {dtype} vs float64"
+        assert_close(actual[name], want, dtype, terms_of_gradient(case), arrays, what)
 
 
 def all_results(op: Op, case: Case, dtype: str, device: str) -> list[tuple[str, bytes]]:
@@ -299,7 +339,7 @@ def check_bitwise(op: Op, case: Case, device: str, dtype: str = "float32") -> No
 
     try:
         compare("on a repeated run")
-        for n in (1, 2, 3):
+        for n in () if device == "cuda" else (1, 2, 3):
             _C.set_num_threads(n)
             compare(f"with {n} threads")
         _C.poison_allocations(True)
@@ -343,12 +383,15 @@ def check_error(op: Op, case: ErrorCase, device: str, dtype: str = "float32") ->
     raised: Exception | None = None
     try:
         op.run(**arguments)
+        if device == "cuda":  # where kernels check values, they report them to the next call that waits
+            fc.cuda.synchronize()
     except Exception as error:
         raised = error
     assert raised is not None, f"{op.name}: {case.id} was accepted"
     assert type(raised) is case.exception, f"{op.name}: raised {type(raised).__name__}: {raised}"
     message = str(raised)
-    missing = [word for word in case.words if word not in message]
+    words = case.words if device == "cpu" or case.words_on_cuda is None else case.words_on_cuda
+    missing = [word for word in words if word not in message]
     assert not missing, f"{op.name}: the message lacks {missing}: {message}"
     after = [values(leaf).tobytes() for leaf in leaves(arguments) if isinstance(leaf, fc.Tensor)]
     assert before == after, f"{op.name}: {case.id} changed an argument"

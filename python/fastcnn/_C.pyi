@@ -155,6 +155,28 @@ class Recording:
         ...
     def replay(self) -> None:
         ...
+    @property
+    def requested(self) -> int:
+        """
+        Bytes that it would own if no memory were reused.
+        """
+    @property
+    def reserved(self) -> int:
+        """
+        Bytes of CPU memory that the recording owns.
+        """
+class CudaEvent:
+    """
+    A mark in a device's stream; see fastcnn.cuda.Event.
+    """
+    def __init__(self) -> None:
+        ...
+    def elapsed_ms(self, end: CudaEvent) -> float:
+        ...
+    def record(self, device: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def synchronize(self) -> None:
+        ...
 class LossReduction:
     """
     Members:
@@ -205,9 +227,9 @@ class LossReduction:
         ...
 class OptimizerArena:
     """
-    Flat buffers of parameters: params, grads, steps, segments, hyper.
+    Flat buffers of parameters: params, grads, steps, hyper on their device; copy: the bfloat16 parameters whose float32 masters params are.
     """
-    def __init__(self, params: Tensor, grads: Tensor, steps: Tensor, segments: Tensor, hyper: Tensor) -> None:
+    def __init__(self, params: Tensor, grads: Tensor, steps: Tensor, segments: Tensor, hyper: Tensor, copy: Tensor | None = None) -> None:
         ...
 class PointwiseLoss:
     """
@@ -387,8 +409,10 @@ def batch_norm_forward(input: Tensor, running_mean: Tensor | None, running_var: 
     """
     Normalised input, and the statistics for backward; updates the running ones in training.
     """
-def begin_recording(device: device | str) -> None:
-    ...
+def begin_recording() -> None:
+    """
+    Kernel calls of this thread are recorded from now on.
+    """
 def bernoulli(p: Tensor, state: Tensor) -> Tensor:
     ...
 def best_isa() -> str:
@@ -407,9 +431,17 @@ def clamp(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b
     ...
 def clamp_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
     ...
+def clamp_grads_(grads: collections.abc.Sequence[Tensor], value: typing.SupportsFloat | typing.SupportsIndex) -> None:
+    """
+    grads = min(max(grads, -value), value).
+    """
 def concat(tensors: collections.abc.Sequence[Tensor], dim: typing.SupportsInt | typing.SupportsIndex) -> Tensor:
     """
     Tensors laid end to end along `dim`.
+    """
+def conv2d_algorithms(input_shape: tuple[int, ...], weight_shape: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: typing.SupportsInt | typing.SupportsIndex) -> tuple[str, str, str]:
+    """
+    Names of the float32 CPU kernels of forward, input gradient and weight gradient under the current precision.
     """
 def conv2d_backward_input(grad_output: Tensor, weight: Tensor, input_shape: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: typing.SupportsInt | typing.SupportsIndex) -> Tensor:
     """
@@ -422,6 +454,10 @@ def conv2d_backward_weight(grad_output: Tensor, input: Tensor, weight_shape: tup
 def conv2d_forward(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: typing.SupportsInt | typing.SupportsIndex, activation: str = 'none') -> Tensor:
     """
     activation(conv2d(input, weight) + bias); padding (pH, pW) or (top, bottom, left, right).
+    """
+def conv2d_forward_statistics(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: typing.SupportsInt | typing.SupportsIndex) -> tuple[Tensor, Tensor]:
+    """
+    The output of conv2d_forward and, (2, C_out) in float64, every channel's mean and sum of squared deviations from it, taken from the output's values before they leave the chip. CUDA only.
     """
 def conv2d_mask_relu(grad_output: Tensor, output: Tensor) -> Tensor:
     """
@@ -453,6 +489,36 @@ def cross_entropy_forward(input: Tensor, target: Tensor, weight: Tensor | None, 
     """
     (loss, statistics of the rows, divisor of the mean).
     """
+def cuda_build() -> tuple[str, str, str]:
+    """
+    (mode: off, real or emulated; version of the CUDA toolkit; GPU architectures with machine code).
+    """
+def cuda_device_count() -> int:
+    ...
+def cuda_empty_cache(device: typing.SupportsInt | typing.SupportsIndex) -> None:
+    ...
+def cuda_fail_next_call() -> None:
+    """
+    Test hook: the next use of a GPU finds it lost, for good.
+    """
+def cuda_force_gemm(tile: typing.SupportsInt | typing.SupportsIndex = -1, splits: typing.SupportsInt | typing.SupportsIndex = 0, images: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
+    """
+    Test hook for CUDA products and convolutions: the tile (0: 128x256, 1: 128x128, 2: 128x64, 3: 64x128, 4: 64x64; -1: chosen) and the number of blocks that share one along K (0: chosen), where possible; the most images per launch.
+    """
+def cuda_memory_stats(device: typing.SupportsInt | typing.SupportsIndex) -> dict:
+    ...
+def cuda_properties(device: typing.SupportsInt | typing.SupportsIndex) -> dict:
+    ...
+def cuda_reset_max_memory_allocated(device: typing.SupportsInt | typing.SupportsIndex) -> None:
+    ...
+def cuda_stream(device: typing.SupportsInt | typing.SupportsIndex) -> int:
+    """
+    The address of a device's stream (cudaStream_t).
+    """
+def cuda_synchronize(device: typing.SupportsInt | typing.SupportsIndex) -> None:
+    ...
+def cuda_why_unavailable() -> str:
+    ...
 def div(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     ...
 def dropout(input: Tensor, p: typing.SupportsFloat | typing.SupportsIndex, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -469,7 +535,7 @@ def empty_cache() -> None:
     ...
 def empty_like(other: Tensor) -> Tensor:
     ...
-def end_recording(device: device | str) -> Recording:
+def end_recording() -> Recording:
     ...
 def eq(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     ...
@@ -527,15 +593,27 @@ def gelu_tanh(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.
     ...
 def gelu_tanh_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
     ...
-def generator_state(seed: typing.SupportsInt | typing.SupportsIndex) -> Tensor:
+def generator_state(seed: typing.SupportsInt | typing.SupportsIndex, device: device | str | None = None) -> Tensor:
     ...
 def get_precision() -> str:
     ...
+def grad_norm(grads: collections.abc.Sequence[Tensor], norm_type: typing.SupportsFloat | typing.SupportsIndex) -> Tensor:
+    """
+    The norm of all elements of a list of tensors as one number on their device.
+    """
+def group_norm_backward(grad_output: Tensor, input: Tensor, num_groups: typing.SupportsInt | typing.SupportsIndex, weight: Tensor | None, statistics: Tensor, wanted: typing.Annotated[collections.abc.Sequence[bool], "FixedSize(3)"]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """
+    Gradients of group_norm with respect to input, weight and bias.
+    """
+def group_norm_forward(input: Tensor, num_groups: typing.SupportsInt | typing.SupportsIndex, weight: Tensor | None, bias: Tensor | None, eps: typing.SupportsFloat | typing.SupportsIndex) -> tuple[Tensor, Tensor]:
+    """
+    Normalised input, and the statistics for backward.
+    """
 def gt(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     ...
-def image_batch(images: Tensor, index: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def image_batch(images: Tensor, index: Tensor, scale: Tensor, shift: Tensor, channels: typing.SupportsInt | typing.SupportsIndex | None = None, dtype: dtype = ...) -> Tensor:
     """
-    images[index] * scale + shift per channel, as float32: a data loader's batch.
+    images[index] * scale + shift per channel, zeros up to `channels`, as float32 or bfloat16: a loader's batch.
     """
 def index_select(input: Tensor, dim: typing.SupportsInt | typing.SupportsIndex, index: Tensor, wrap: bool = False) -> Tensor:
     """
@@ -548,6 +626,16 @@ def index_select_backward(grad_output: Tensor, input_shape: tuple[int, ...], lay
 def index_write_(destination: Tensor, dim: typing.SupportsInt | typing.SupportsIndex, index: Tensor, values: Tensor) -> None:
     """
     Overwrites the rows `index` of dimension `dim`, in place.
+    """
+def is_recording() -> bool:
+    ...
+def layer_norm_backward(grad_output: Tensor, input: Tensor, normalized_shape: tuple[int, ...], weight: Tensor | None, statistics: Tensor, wanted: typing.Annotated[collections.abc.Sequence[bool], "FixedSize(3)"]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """
+    Gradients of layer_norm with respect to input, weight and bias.
+    """
+def layer_norm_forward(input: Tensor, normalized_shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: typing.SupportsFloat | typing.SupportsIndex) -> tuple[Tensor, Tensor]:
+    """
+    Normalised input, and the statistics for backward.
     """
 def le(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     ...
@@ -613,6 +701,10 @@ def memory_stats() -> dict:
     ...
 def minimum(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     ...
+def mma_peak(blocks: typing.SupportsInt | typing.SupportsIndex, rounds: typing.SupportsInt | typing.SupportsIndex, device: device | str) -> int:
+    """
+    Starts bfloat16 tensor-core products in the registers of `blocks` blocks of 8 warps on a GPU; returns the floating-point operations that they are.
+    """
 def mul(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     ...
 def ne(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
@@ -678,7 +770,9 @@ def promote_types(a: dtype, b: dtype) -> dtype:
 def randint_(tensor: Tensor, low: typing.SupportsInt | typing.SupportsIndex, high: typing.SupportsInt | typing.SupportsIndex, state: Tensor) -> None:
     ...
 def randperm(n: typing.SupportsInt | typing.SupportsIndex, state: Tensor) -> Tensor:
-    ...
+    """
+    A random order of 0 .. n-1 on the device of the generator state.
+    """
 def reciprocal(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
     ...
 def reciprocal_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
@@ -707,6 +801,10 @@ def reduce_var(input: Tensor, dims: collections.abc.Sequence[typing.SupportsInt 
     """
 def reduce_var_backward(input: Tensor, dims: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None, correction: typing.SupportsFloat | typing.SupportsIndex, output: Tensor, mean: Tensor, grad_output: Tensor, root: bool) -> Tensor:
     ...
+def refresh_masters(masters: Tensor, copy: Tensor) -> None:
+    """
+    masters[i] = copy[i] where copy[i] is not masters[i] rounded to bfloat16: after writes to parameters.
+    """
 def relu(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
     ...
 def relu_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
@@ -739,6 +837,10 @@ def rsqrt_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat |
     ...
 def running_pool_threads() -> int:
     ...
+def scale_grads_(grads: collections.abc.Sequence[Tensor], norm: Tensor, max_norm: typing.SupportsFloat | typing.SupportsIndex) -> None:
+    """
+    grads *= min(1, max_norm / (norm + 1e-6)).
+    """
 def set_isa(name: str) -> None:
     ...
 def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
@@ -799,6 +901,10 @@ def tanh(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b:
     ...
 def tanh_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
     ...
+def to_device(tensor: Tensor, device: device | str) -> Tensor:
+    """
+    The same values on another device; the tensor itself if it is there.
+    """
 def to_dlpack(tensor: Tensor, versioned: bool, copied: bool) -> typing.Any:
     """
     A DLPack capsule on the tensor's memory: logical shape, channels-last strides from rank 3.
@@ -814,6 +920,10 @@ def uniform_(tensor: Tensor, low: typing.SupportsFloat | typing.SupportsIndex, h
 def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
     """
     condition ? input : other, broadcast against each other.
+    """
+def write_(destination: Tensor, source: Tensor) -> None:
+    """
+    Copies a CPU tensor to any device; never part of a recording.
     """
 def zero_(tensor: Tensor) -> None:
     ...

@@ -4,122 +4,167 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import _C as _C
-from . import _methods, cuda, random
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .backends import get_num_threads, get_precision, set_num_threads, set_precision
-from .gradcheck import grad_check_sparse, gradcheck
-from .ops.conversion import from_dlpack
-from .ops.creation import (
-    arange,
-    bernoulli,
-    empty,
-    empty_like,
-    eye,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-    zeros,
-    zeros_like,
-)
-from .ops.elementwise import (
-    abs,
-    add,
-    ceil,
-    clamp,
-    cos,
-    div,
-    eq,
-    erf,
-    exp,
-    expm1,
-    floor,
-    floor_divide,
-    ge,
-    gt,
-    isfinite,
-    isinf,
-    isnan,
-    le,
-    log,
-    log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    lt,
-    maximum,
-    minimum,
-    mul,
-    ne,
-    neg,
-    pow,
-    reciprocal,
-    relu,
-    remainder,
-    round,
-    rsqrt,
-    sigmoid,
-    sign,
-    sin,
-    sqrt,
-    square,
-    sub,
-    tanh,
-    where,
-)
-from .ops.indexing import masked_select, nonzero
-from .ops.joining import cat, chunk, concat, narrow, select, split, stack, unbind
-from .ops.linalg import bmm, dot, matmul, mm, mv, outer
-from .ops.picking import gather, index_select
-from .ops.reduction import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, norm, prod, std, sum, var
-from .ops.shape import (
-    broadcast_to,
-    expand,
-    flatten,
-    flip,
-    movedim,
-    permute,
-    repeat,
-    reshape,
-    squeeze,
-    t,
-    tile,
-    transpose,
-    unflatten,
-    unsqueeze,
-)
-from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
 
 if TYPE_CHECKING:
-    from . import data, functional, models, nn, optim, train
+    from . import cuda, data, functional, models, nn, optim, random, train
+    from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+    from .backends import get_num_threads, get_precision, set_num_threads, set_precision
+    from .capturing import CapturedFunction, capture
+    from .gradient_check import grad_check_sparse, gradcheck
+    from .ops.conversion import from_dlpack
+    from .ops.creation import (
+        arange,
+        bernoulli,
+        empty,
+        empty_like,
+        eye,
+        full,
+        full_like,
+        linspace,
+        ones,
+        ones_like,
+        rand,
+        rand_like,
+        randint,
+        randn,
+        randn_like,
+        randperm,
+        zeros,
+        zeros_like,
+    )
+    from .ops.elementwise import (
+        abs,
+        add,
+        ceil,
+        clamp,
+        cos,
+        div,
+        eq,
+        erf,
+        exp,
+        expm1,
+        floor,
+        floor_divide,
+        ge,
+        gt,
+        isfinite,
+        isinf,
+        isnan,
+        le,
+        log,
+        log1p,
+        logical_and,
+        logical_not,
+        logical_or,
+        logical_xor,
+        lt,
+        maximum,
+        minimum,
+        mul,
+        ne,
+        neg,
+        pow,
+        reciprocal,
+        relu,
+        remainder,
+        round,
+        rsqrt,
+        sigmoid,
+        sign,
+        sin,
+        sqrt,
+        square,
+        sub,
+        tanh,
+        where,
+    )
+    from .ops.indexing import masked_select, nonzero
+    from .ops.joining import cat, chunk, concat, narrow, select, split, stack, unbind
+    from .ops.linalg import bmm, dot, matmul, mm, mv, outer
+    from .ops.picking import gather, index_select
+    from .ops.reduction import (
+        all,
+        amax,
+        amin,
+        any,
+        argmax,
+        argmin,
+        logsumexp,
+        max,
+        mean,
+        min,
+        norm,
+        prod,
+        std,
+        sum,
+        var,
+    )
+    from .ops.shape import (
+        broadcast_to,
+        expand,
+        flatten,
+        flip,
+        movedim,
+        permute,
+        repeat,
+        reshape,
+        squeeze,
+        t,
+        tile,
+        transpose,
+        unflatten,
+        unsqueeze,
+    )
+    from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+    from .recording import CaptureError
     from .serialization import load, save
-
-_methods.bind()
 
 __version__: str = _C.version
 
-# Imported when first used: `import fastcnn` stays light.
-_LAZY = {name: name for name in ("data", "functional", "models", "nn", "optim", "train")}
-_LAZY |= {"load": "serialization", "save": "serialization"}
+# Imported when first used: `import fastcnn` stays light. Module -> names; the same as for type checkers above.
+_MODULES = ["cuda", "data", "functional", "models", "nn", "optim", "random", "train"]
+_NAMES = {
+    "autograd": "enable_grad is_grad_enabled no_grad set_grad_enabled",
+    "backends": "get_num_threads get_precision set_num_threads set_precision",
+    "capturing": "CapturedFunction capture",
+    "gradient_check": "grad_check_sparse gradcheck",
+    "recording": "CaptureError",
+    "ops.conversion": "from_dlpack",
+    "ops.creation": "arange bernoulli empty empty_like eye full full_like linspace ones ones_like rand rand_like "
+    "randint randn randn_like randperm zeros zeros_like",
+    "ops.elementwise": "abs add ceil clamp cos div eq erf exp expm1 floor floor_divide ge gt isfinite isinf isnan le "
+    "log log1p logical_and logical_not logical_or logical_xor lt maximum minimum mul ne neg pow reciprocal relu "
+    "remainder round rsqrt sigmoid sign sin sqrt square sub tanh where",
+    "ops.indexing": "masked_select nonzero",
+    "ops.joining": "cat chunk concat narrow select split stack unbind",
+    "ops.linalg": "bmm dot matmul mm mv outer",
+    "ops.picking": "gather index_select",
+    "ops.reduction": "all amax amin any argmax argmin logsumexp max mean min norm prod std sum var",
+    "ops.shape": "broadcast_to expand flatten flip movedim permute repeat reshape squeeze t tile transpose unflatten "
+    "unsqueeze",
+    "random": "Generator get_rng_state initial_seed manual_seed seed set_rng_state",
+    "serialization": "load save",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_LAZY[name]}")
-    return module if name == _LAZY[name] else getattr(module, name)
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [
+    "CaptureError",
+    "CapturedFunction",
     "Generator",
     "Tensor",
     "__version__",
@@ -137,6 +182,7 @@ __all__ = [
     "bmm",
     "bool_",
     "broadcast_to",
+    "capture",
     "cat",
     "ceil",
     "chunk",

@@ -280,6 +280,8 @@ def _initial_gradient(tensor: Tensor, gradient: Tensor | None) -> RawTensor:
         raise ValueError(f"backward: gradient has shape {gradient.shape}, but the tensor has shape {tensor.shape}")
     if gradient._data.dtype != tensor._data.dtype:
         raise TypeError(f"backward: gradient is {gradient.dtype}, but the tensor is {tensor.dtype}")
+    if gradient._data.device != tensor._data.device:
+        raise ValueError(f"backward: gradient is on {gradient.device}, but the tensor is on {tensor.device}")
     return gradient._data
 
 

@@ -29,7 +29,7 @@ def set_precision(precision: str) -> None:
     Args:
         precision: "highest": true float32 everywhere; "high" (default): TF32 tensor cores and Winograd convolution are
             allowed; "medium": bfloat16 products are allowed. Kernels may always be more precise than asked: the CPU
-            kernels of this version compute true float32 under every setting.
+            kernels use Winograd under both lower settings and no bfloat16 products.
 
     Raises:
         ValueError: another word.

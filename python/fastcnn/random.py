@@ -1,8 +1,9 @@
-"""Random numbers: Philox-4x32-10 streams keyed by (seed, position), the same for any number of threads.
+"""Random numbers: Philox-4x32-10 streams keyed by (seed, position), the same for any number of threads and on a GPU.
 
-A `Generator` holds its seed and position in a small tensor that kernels read and advance, so recorded steps draw new
-numbers when replayed, and checkpoints save 16 bytes. A forked process continues with the same numbers as its parent, as
-PyTorch's does: give worker processes their own seeds.
+A `Generator` holds its seed and position in a small tensor on its device that kernels read and advance, so recorded
+steps draw new numbers when replayed, and checkpoints save 16 bytes. Every device has a default generator; `manual_seed`
+seeds all of them, so that the first numbers drawn on a GPU are those the CPU would draw first. A forked process
+continues with the same numbers as its parent, as PyTorch's does: give worker processes their own seeds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from . import _C
 from .tensor import Tensor
 
+_CPU = _C.device("cpu")
 DEFAULT_SEED = 67280421310721  # PyTorch's: runs that never set a seed are reproducible too
 
 
@@ -33,7 +35,7 @@ class Generator:
 
     def __init__(self, device: str | _C.device = "cpu") -> None:
         self.device = _C.device(device)
-        self.state = _C.generator_state(DEFAULT_SEED)
+        self.state = _C.generator_state(DEFAULT_SEED, self.device)
 
     def manual_seed(self, seed: int) -> Generator:
         """Starts the stream of `seed`, an integer in [-2^63, 2^64), from its beginning; returns the generator."""
@@ -50,12 +52,12 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed of the stream, in [0, 2^64)."""
-        return int(self.state.numpy()[0]) % 2**64
+        return int(self._read()[0]) % 2**64
 
     def get_state(self) -> Tensor:
-        """A copy of (seed, next Philox block), int64 (2,)."""
-        copy = _C.empty_like(self.state)
-        _C.copy_(copy, self.state)
+        """A copy of (seed, next Philox block), int64 (2,), on the CPU; waits for a GPU."""
+        copy = _C.empty((2,), _C.int64)
+        copy.numpy()[...] = self._read()
         return Tensor(copy)
 
     def set_state(self, state: Tensor) -> None:
@@ -69,18 +71,52 @@ class Generator:
             raise TypeError(f"set_state: state is {state.dtype}, but expected int64")
         if state.shape != (2,):
             raise ValueError(f"set_state: state has shape {state.shape}, but expected (2,)")
-        self._write(state._data.numpy())
+        self._write(_C.to_device(state._data, _CPU).numpy())
+
+    def _read(self) -> np.ndarray[Any, Any]:
+        return _C.to_device(self.state, _CPU).numpy()[:2]
 
     def _write(self, words: np.ndarray[Any, Any]) -> None:
-        self.state.numpy()[...] = words
-        self.state.bump_version()
+        staged = _C.zeros(self.state.shape, _C.int64)
+        staged.numpy()[:2] = words
+        _C.write_(self.state, staged)
 
 
 default_generator = Generator()
+_cuda_generators: dict[int, Generator] = {}  # made when first used
+_first_seed = DEFAULT_SEED  # of those that are not made yet
+
+
+def generator_of(device: _C.device | str | None = None) -> Generator:
+    """The default generator of a device."""
+    place = _C.device(device or "cpu")
+    if place.type == "cpu":
+        return default_generator
+    made = _cuda_generators.get(place.index)
+    if made is None:
+        made = _cuda_generators.setdefault(place.index, Generator(place).manual_seed(_first_seed))
+    return made
+
+
+def cuda_generators() -> dict[int, Generator]:
+    """The default generators of the GPUs that have one already, by index."""
+    return dict(sorted(_cuda_generators.items()))
+
+
+def seed_cuda(seed: int) -> None:
+    """Starts the default generator's stream of `seed` on every GPU, also on those not used yet."""
+    global _first_seed
+    Generator().manual_seed(seed)  # a seed out of range leaves everything as it was
+    _first_seed = seed
+    for generator in _cuda_generators.values():
+        generator.manual_seed(seed)
 
 
 def manual_seed(seed: int) -> Generator:
-    """Starts the default generator's stream of `seed`: everything random afterwards is the same on every run.
+    """Starts the default generators' stream of `seed`: everything random afterwards is the same on every run.
+
+    Returns:
+        The CPU's generator; those of the GPUs are seeded, too.
 
     Example:
         >>> import fastcnn as fc
@@ -88,34 +124,50 @@ def manual_seed(seed: int) -> Generator:
         >>> g.initial_seed()
         0
     """
+    seed_cuda(seed)
     return default_generator.manual_seed(seed)
 
 
 def seed() -> int:
-    """Starts the default generator with a seed from the operating system; returns the seed."""
-    return default_generator.seed()
+    """Starts the default generators with a seed from the operating system; returns the seed."""
+    drawn = default_generator.seed()
+    seed_cuda(drawn)
+    return drawn
 
 
 def initial_seed() -> int:
-    """The default generator's seed."""
+    """The seed of the CPU's default generator."""
     return default_generator.initial_seed()
 
 
 def get_rng_state() -> Tensor:
-    """A copy of the default generator's state."""
+    """A copy of the state of the CPU's default generator; `cuda.get_rng_state` has those of the GPUs."""
     return default_generator.get_state()
 
 
 def set_rng_state(state: Tensor) -> None:
-    """Continues the default generator where `get_rng_state` was called."""
+    """Continues the CPU's default generator where `get_rng_state` was called."""
     default_generator.set_state(state)
 
 
-def default_state() -> _C.Tensor:
-    """The raw state of the default generator, which kernels advance."""
-    return default_generator.state
+def all_states() -> dict[str, Tensor]:
+    """The states of the default generators of all devices, for a checkpoint."""
+    states = {"cpu": get_rng_state()}
+    return states | {f"cuda:{index}": generator.get_state() for index, generator in cuda_generators().items()}
 
 
-def state_of(generator: Generator | None) -> _C.Tensor:
-    """The raw state of `generator`, or of the default one."""
-    return (generator or default_generator).state
+def set_all_states(states: dict[str, Tensor]) -> None:
+    """Continues where `all_states` was called, on the devices that are here."""
+    for device, state in states.items():
+        if device == "cpu" or _C.device(device).index < _C.cuda_device_count():
+            generator_of(device).set_state(state)
+
+
+def default_state(device: _C.device | str | None = None) -> _C.Tensor:
+    """The raw state of the default generator of a device, which kernels advance."""
+    return generator_of(device).state
+
+
+def state_of(generator: Generator | None, device: _C.device | str | None = None) -> _C.Tensor:
+    """The raw state of `generator`, or of the default one of `device`."""
+    return generator.state if generator is not None else default_state(device)

@@ -84,12 +84,18 @@ def save(
             file.write(part)
 
 
-def load(path: str | os.PathLike[str], device: _C.device | str | None = None) -> dict[str, Tensor]:
+def load(
+    path: str | os.PathLike[str],
+    device: _C.device | str | None = None,
+    *,
+    map_location: _C.device | str | None = None,
+) -> dict[str, Tensor]:
     """Reads all tensors of a safetensors file written by `save` or by any other library.
 
     Args:
         path: the file.
-        device: where to put the tensors; the CPU by default.
+        device: where to put the tensors; the CPU by default, wherever they were when they were saved.
+        map_location: torch's name of `device`.
 
     Returns:
         name -> tensor, in the file's order.
@@ -98,7 +104,7 @@ def load(path: str | os.PathLike[str], device: _C.device | str | None = None) ->
         FileNotFoundError: no such file.
         ValueError: the file is truncated, damaged, or not safetensors (pickled `.pt`/`.pth` files are named as such).
     """
-    return read(path, device).tensors
+    return read(path, map_location if device is None else device).tensors
 
 
 def read(path: str | os.PathLike[str], device: _C.device | str | None = None) -> TensorFile:
@@ -184,7 +190,7 @@ def _to_entry(name: str, value: Any) -> _Entry:
 def _to_tensor(entry: _Entry, device: _C.device | str | None) -> Tensor:
     if entry.tag == "BF16":
         widened = (entry.array.astype(np.uint32) << 16).view(np.float32)
-        return from_numpy(widened, device).to(_C.bfloat16)
+        return from_numpy(widened).to(_C.bfloat16).to(device or "cpu")
     return from_numpy(entry.array, device)
 
 

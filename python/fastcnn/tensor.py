@@ -89,6 +89,11 @@ class Tensor(
         return self._data.device
 
     @property
+    def is_cuda(self) -> bool:
+        """Whether the data lives on a GPU."""
+        return self._data.device.type == "cuda"
+
+    @property
     def is_leaf(self) -> bool:
         """True unless the tensor is the result of a recorded op."""
         return self._node is None
@@ -103,6 +108,8 @@ class Tensor(
         if value is not None:
             if value.shape != self.shape:
                 raise ValueError(f"grad: value has shape {value.shape}, but the tensor has shape {self.shape}")
+            if value.device != self.device:
+                raise ValueError(f"grad: value is on {value.device}, but the tensor is on {self.device}")
             if self._grad_slot is not None and value._data.data_ptr() != self._grad_slot.data_ptr():
                 _C.copy_(self._grad_slot, _C.to_layout(value._data, self._grad_slot.layout))
                 value = Tensor(self._grad_slot)

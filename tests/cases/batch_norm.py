@@ -101,6 +101,10 @@ def case(
     return Case(name, args, terms=rows, terms_grad=rows, bench=bench)
 
 
+# The dtype of the parameters and their state beside bfloat16 activations.
+FLOAT32 = ("weight", "bias", "running_mean", "running_var")
+
+
 def error(name: str, words: tuple[str, ...], exception: type[Exception] = ValueError, **arguments: Any) -> ErrorCase:
     args = {
         "input": Array((4, 3, 2, 2)),
@@ -179,6 +183,7 @@ OPS = (
         ),
         flops,
         traffic,
+        float32_arguments=FLOAT32,
     ),
     Op(
         "batch_norm_running",
@@ -192,5 +197,6 @@ OPS = (
         ),
         rest(reference_both),
         rest(torch_both),
+        float32_arguments=FLOAT32,
     ),
 )

@@ -163,6 +163,16 @@ CASES = (
     _case(1, 512, 3, 4, 130, 1),
     _case(2, 40, 6, 7, 8, 1, 2),
     *(_case(2, c, 5, 6, o, (3, 2), 1, 1) for c, o in ((1, 16), (7, 15), (8, 17), (15, 1), (16, 33), (17, 8), (33, 7))),
+    # GPU tiles: pixels, filters and taps around 32, 64 and 128, and channels that fill 16, 8, 4 or 2 bytes.
+    _case(1, 64, 7, 9, 64, 3, 1, 1),
+    _case(3, 8, 5, 9, 65, 3, (2, 1), 1),
+    _case(2, 66, 5, 6, 31, (2, 3), 1, 1),
+    _case(2, 12, 7, 6, 20, 3, 2, 1),
+    _case(1, 4, 13, 10, 128, 3, 1, 1),
+    _case(2, 16, 8, 7, 32, 3, (3, 2), 1, 1, 2),
+    _case(1, 48, 6, 7, 24, (3, 2), (2, 3), 2, (2, 1), 3),
+    _case(1, 8, 3, 2, 8, 5, 1, 2),  # kernel larger than the image
+    _case(1, 8, 2, 65, 16, (1, 3), 1, (0, 1)),
     _case(2, 3, 6, 9, 4, (4, 3), 1, "same", (1, 2)),  # same padding of an even kernel: one more row below
     _case(2, 3, 6, 9, 4, (4, 3), 2, "valid"),
     _case(2, 3, 7, 6, 5, 3, 2, 1, activation="relu"),
@@ -173,6 +183,22 @@ CASES = (
     _case(1, 40, 12, 14, 40, 7, 1, 3, 1, 40),
     _case(2, 3, 6, 5, 12, 3, 1, 1, 1, 3),  # depthwise, four filters per channel
     _case(2, 5, 7, 9, 10, (2, 3), (2, 1), 1, (1, 2), 5, bias=False),
+    # Depthwise tiles: 8 x 8 pixels and 32 words of channels, or 16 x 8 and 16; packs of 8 channels; both strides.
+    _case(2, 64, 8, 8, 64, 3, 1, 1, 1, 64),
+    _case(2, 72, 17, 9, 72, 3, 1, 1, 1, 72),
+    _case(1, 24, 19, 7, 24, 3, 2, 1, 1, 24),
+    _case(1, 40, 9, 18, 40, 3, 2, (0, 1), 1, 40, activation="relu"),
+    _case(1, 33, 9, 10, 33, 3, 1, 2, 1, 33, bias=False),
+    _case(3, 16, 7, 7, 16, 5, 1, 2, 1, 16),
+    _case(1, 32, 12, 11, 32, 5, 2, (2, 1), 1, 32),
+    _case(1, 6, 6, 5, 6, 5, 2, 4, 1, 6),
+    _case(1, 48, 9, 8, 48, 7, 1, 3, 1, 48),
+    _case(1, 8, 13, 17, 8, 7, 2, (3, 2), 1, 8),
+    _case(2, 3, 9, 9, 3, 7, 2, 0, 1, 3),
+    _case(1, 4, 10, 9, 4, 3, 1, "same", 1, 4),
+    _case(2, 16, 9, 7, 48, 3, 1, 1, 1, 16),  # three filters per channel
+    _case(1, 12, 9, 7, 12, 3, 1, 2, 2, 12),
+    _case(1, 36, 8, 9, 36, (1, 7), 1, (0, 3), 1, 36),
     _layer("resnet-conv1 7x7s2 3-64 at 224", 8, 3, 224, 64, 7, 2, 3),
     _layer("resnet-layer1 3x3 64 at 56", 8, 64, 56, 64, 3, 1, 1),
     _layer("resnet-expand 1x1 64-256 at 56", 8, 64, 56, 256, 1),

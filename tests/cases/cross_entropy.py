@@ -108,6 +108,7 @@ ERRORS = (
         {"input": Array((4, 2)), "target": Array((4,), "labels", high=9)},
         ValueError,
         ("target[", "0 to 1", "(4, 2)"),
+        ("target[", "0 to 1"),
     ),
     ErrorCase("batch", {"input": Array((5, 3)), "target": LABELS}, ValueError, ("(4,)", "(5,)", "(5, 3)")),
     ErrorCase(

@@ -47,6 +47,7 @@ CASES = (
         for m, n in ((1, 40), (10, 65), (14, 34), (15, 9), (19, 130), (28, 48), (29, 33))
     ),
     *(_case((m,), k, n) for m, k, n in ((3, 255, 20), (30, 256, 18), (70, 257, 35), (2, 600, 5), (65, 513, 17))),
+    *(_case((m,), k, n) for m, k, n in ((63, 64, 72), (65, 40, 128), (129, 24, 63), (64, 192, 8))),  # GPU tiles
     _case((70,), 64, 20, relu=True, grad=False),  # so many outputs that some lie at the kink
     _case((6,), 70, 20, relu=True),
     _case((30,), 10, 17, bias=False, relu=True),

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import Deferred
+
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-elementwise_ops: Any = None
-inplace_ops: Any = None
-linalg_ops: Any = None
+elementwise_ops: Any = Deferred(__name__, "elementwise")
+inplace_ops: Any = Deferred(__name__, "inplace")
+linalg_ops: Any = Deferred(__name__, "linalg")
 
 
 def _in_place(tensor: Any, op: str, other: Any, **options: Any) -> Tensor:

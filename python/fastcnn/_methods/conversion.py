@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _C
+from ..recording import refuse
+from . import Deferred
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-conversion_ops: Any = None
+conversion_ops: Any = Deferred(__name__, "conversion")
 
+_CPU = _C.device("cpu")
 _SILENT_DTYPES = (_C.float32, _C.int64, _C.bool_)  # what repr leaves unsaid
 
 
-def _rebuild(kind: Callable[..., Any], array: np.ndarray[Any, Any], bfloat16: bool, requires_grad: bool) -> Any:
+def _rebuild(
+    kind: Callable[..., Any], array: np.ndarray[Any, Any], bfloat16: bool, requires_grad: bool, device: str = "cpu"
+) -> Any:
     from ..tensor import Tensor, from_numpy
 
     data = from_numpy(array)
     if bfloat16:
         data = data.bfloat16()
+    data = data.to(device)
     return Tensor(data._data, requires_grad) if kind is Tensor else kind(data, requires_grad)
 
 
@@ -69,6 +75,12 @@ class ConversionMethods:
         """On the CPU; the tensor itself if it is there."""
         return conversion_ops.to(self, device="cpu")
 
+    def cuda(self, device: _C.device | str | int | None = None) -> Tensor:
+        """On a GPU, the first one unless given; the tensor itself if it is there."""
+        from ..cuda import as_device
+
+        return conversion_ops.to(self, device=as_device(device))
+
     def contiguous(self) -> Tensor:
         """The tensor itself: tensors are always dense (channels-last from rank 3 on)."""
         return self  # type: ignore[return-value]
@@ -90,6 +102,7 @@ class ConversionMethods:
         """
         if self.requires_grad:
             raise RuntimeError("numpy(): the tensor requires a gradient; use tensor.detach().numpy()")
+        refuse("numpy()")
         return self._data.numpy()
 
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray[Any, Any]:
@@ -101,8 +114,9 @@ class ConversionMethods:
         return array.copy() if copy else array
 
     def _values(self: Any) -> np.ndarray[Any, Any]:
-        """A NumPy view whatever the gradient state; bfloat16 as float32."""
-        raw = self._data
+        """The values on the CPU as NumPy, whatever the gradient state, a view if possible; bfloat16 as float32."""
+        refuse("item(), tolist(), bool() or print()")
+        raw = _C.to_device(self._data, _CPU)
         return (_C.cast(raw, _C.float32) if raw.dtype == _C.bfloat16 else raw).numpy()
 
     def item(self) -> builtins.float | int | builtins.bool:
@@ -144,6 +158,8 @@ class ConversionMethods:
         text = np.array2string(self._values(), prefix="tensor(", separator=", ", precision=4, threshold=1000)
         if self._data.dtype not in _SILENT_DTYPES:
             text += f", dtype={self._data.dtype}"
+        if self._data.device != _CPU:
+            text += f", device='{self._data.device}'"
         if self._node is not None:
             text += f", grad_fn=<{self._node.function.name()}>"
         elif self.requires_grad:
@@ -171,7 +187,8 @@ class ConversionMethods:
         if self._node is not None:
             raise RuntimeError("pickle: only leaf tensors can be pickled; use .detach()")
         is_bfloat16 = self._data.dtype == _C.bfloat16
-        return _rebuild, (type(self), np.ascontiguousarray(self._values()), is_bfloat16, self.requires_grad)
+        values, device = np.ascontiguousarray(self._values()), str(self._data.device)
+        return _rebuild, (type(self), values, is_bfloat16, self.requires_grad, device)
 
     def __dlpack__(
         self,
@@ -182,7 +199,7 @@ class ConversionMethods:
         copy: builtins.bool | None = None,
     ) -> Any:
         """A DLPack capsule on the tensor's memory: logical shape, channels-last strides from rank 3 on."""
-        return conversion_ops.to_dlpack(self, max_version, dl_device, copy)
+        return conversion_ops.to_dlpack(self, stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """(device kind, index) as DLPack numbers them."""

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from . import Deferred
+
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-indexing_ops: Any = None
-joining_ops: Any = None
+indexing_ops: Any = Deferred(__name__, "indexing")
+joining_ops: Any = Deferred(__name__, "joining")
 
 
 class IndexingMethods:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import Deferred
+
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-elementwise_ops: Any = None
-reduction_ops: Any = None
+elementwise_ops: Any = Deferred(__name__, "elementwise")
+reduction_ops: Any = Deferred(__name__, "reduction")
 
 Dim = int | Sequence[int] | None
 

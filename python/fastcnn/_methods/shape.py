@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import Deferred
+
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-joining_ops: Any = None
-picking_ops: Any = None
-shape_ops: Any = None
+joining_ops: Any = Deferred(__name__, "joining")
+picking_ops: Any = Deferred(__name__, "picking")
+shape_ops: Any = Deferred(__name__, "shape")
 
 Sizes = Sequence[int]
 

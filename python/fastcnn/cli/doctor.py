@@ -63,6 +63,7 @@ def examine() -> dict[str, Any]:
         "threads": f"{_C.num_threads()} ({_C.num_threads_source()}); {os.cpu_count()} processors in the machine",
         "huge pages": _huge_pages(),
         "cuda": _cuda(),
+        "cuda build": _cuda_build(),
         "numpy": np.__version__,
     }
     for package in ("safetensors", "tqdm"):
@@ -97,9 +98,29 @@ def _huge_pages() -> str:
 
 
 def _cuda() -> str:
-    if cuda.is_available():
-        return f"available, {cuda.device_count()} device(s)"
-    return f"not available: {cuda.why_unavailable()}"
+    if not cuda.is_available():
+        return f"not available: {cuda.why_unavailable()}"
+    found = []
+    for index in range(cuda.device_count()):
+        try:
+            gpu = cuda.get_device_properties(index)
+        except (RuntimeError, ValueError) as error:
+            found.append(f"cuda:{index} cannot be used: {error}")
+            continue
+        found.append(
+            f"cuda:{index} is {gpu.name} (compute capability {gpu.major}.{gpu.minor}, "
+            f"{gpu.multi_processor_count} multiprocessors, {gpu.total_memory / 2**30:.1f} GiB)"
+        )
+    return "; ".join(found)
+
+
+def _cuda_build() -> str:
+    mode, toolkit, archs = _C.cuda_build()
+    if mode == "real":
+        return f"CUDA {toolkit}, machine code for {', '.join('sm_' + arch for arch in archs.split())}"
+    if mode == "emulated":
+        return "emulated: the kernels' code, executed by the CPU, for tests"
+    return "none: nvcc was not found when fastcnn was built, or it was built with FASTCNN_CUDA=off"
 
 
 def _version(package: str) -> str | None:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--download", action="store_true", help="fetch missing files of the data set into --data-dir")
     add("--batch-size", type=int, default=256, metavar="N", help="images at a time (default 256)")
     add("--threads", type=int, metavar="N", help="CPU threads (default: all this process may use)")
+    add("--device", default="cpu", metavar="NAME", help="cpu (default), cuda or cuda:N")
     add("--json", action="store_true", help="print JSON")
 
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
-    saved = load_model(arguments.checkpoint)
+    saved = load_model(arguments.checkpoint, arguments.device)
     training = saved.about.get("training", {})
     name = arguments.data or training.get("data")
     if name is None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
-from ..tensor import from_numpy
+from ..train.trainer import Trainer
 from .saved import SavedModel, load_model
 
 NAME = "predict"
@@ -34,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("images", metavar="IMAGE", nargs="+", help="picture files (PNG, JPEG, ...)")
     add("--top", type=int, default=1, metavar="N", help="classes to show per picture (default 1)")
     add("--invert", action="store_true", help="swap dark and light, e.g. for dark digits on white paper")
+    add("--device", default="cpu", metavar="NAME", help="cpu (default), cuda or cuda:N")
     add("--json", action="store_true", help="print JSON")
 
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Predicts."""
     if arguments.top < 1:
         raise ValueError(f"--top is {arguments.top}, but at least 1 is expected")
-    saved = load_model(arguments.checkpoint)
+    saved = load_model(arguments.checkpoint, arguments.device)
     found = []
     for path in arguments.images:
         pixels = read_image(path, tuple(saved.about["input_shape"]))
@@ -98,8 +98,8 @@ def read_image(path: str, shape: tuple[int, int, int]) -> np.ndarray[Any, Any]:
 
 def _classify(saved: SavedModel, pixels: np.ndarray[Any, Any], top: int) -> dict[str, Any]:
     mean, std = (np.asarray(saved.about[key], np.float32)[:, None, None] for key in ("mean", "std"))
-    with no_grad():
-        scores = saved.model(from_numpy(((pixels / np.float32(255) - mean) / std)[None])).numpy()[0].astype(np.float64)
+    images = ((pixels / np.float32(255) - mean) / std)[None]
+    scores = Trainer(saved.model, None).predict(images)[0].astype(np.float64)
     exponentials = np.exp(scores - scores.max())
     probabilities = exponentials / exponentials.sum()
     classes = saved.about["classes"]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..models import create_model
 from ..nn import Module
+from ..ops.creation import empty
 from ..serialization import model_state, read
 from ..train.run import CHECKPOINT
 from ..train.trainer import BEST, FINAL
@@ -20,13 +21,19 @@ class SavedModel(NamedTuple):
     about: dict[str, Any]
 
 
-def load_model(path: str) -> SavedModel:
-    """Rebuilds the model in a file written by `fastcnn train`, or in a run's folder.
+def check_device(device: str) -> None:
+    """Raises ValueError, saying why, unless tensors can be put on `device`."""
+    empty(0, device=device)
+
+
+def load_model(path: str, device: str = "cpu") -> SavedModel:
+    """Rebuilds the model in a file written by `fastcnn train`, or in a run's folder, on a device.
 
     Raises:
         FileNotFoundError: no such file, or no model in the folder.
-        ValueError: the file is damaged, or does not say which model it holds.
+        ValueError: the file is damaged, or does not say which model it holds; or there is no such device.
     """
+    check_device(device)
     file = Path(path)
     if file.is_dir():
         candidates = [file / name for name in (FINAL, BEST, CHECKPOINT) if (file / name).is_file()]
@@ -44,5 +51,5 @@ def load_model(path: str) -> SavedModel:
         )
     model = create_model(about["model"]["name"], **about["model"]["arguments"])
     model.load_state_dict(model_state(file))
-    model.eval()
+    model.to(device).eval()
     return SavedModel(file, model, about)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from ..models import create_model, list_models, model_entry, summarize
+from ..nn import init
 from .saved import load_model
 
 NAME = "summary"
@@ -16,6 +18,7 @@ DESCRIPTION = (
 )
 EXAMPLES = """\
 examples:
+  fastcnn summary
   fastcnn summary lenet5
   fastcnn summary lenet5 --in-channels 3 --image-size 32
   fastcnn summary runs/lenet5-mnist5k --json
@@ -28,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "model",
         metavar="MODEL",
-        help=f"a name ({', '.join(list_models())}), or a file or folder written by fastcnn train",
+        nargs="?",
+        help="a name, or a file or folder written by fastcnn train; all names are listed where it is missing",
     )
     add("--num-classes", type=int, metavar="N", help="classes (default: the model's)")
     add("--in-channels", type=int, metavar="N", help="channels of the images (default: the model's)")
@@ -40,6 +44,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Prints the table."""
     options = {key: getattr(arguments, key) for key in ("num_classes", "in_channels", "image_size")}
     options = {key: value for key, value in options.items() if value is not None}
+    if arguments.model is None:
+        if options:
+            raise ValueError(f"--{next(iter(options)).replace('_', '-')} goes with a MODEL")
+        _list(arguments.json)
+        return
     if arguments.model not in list_models() and Path(arguments.model).exists():
         if options:
             raise ValueError(f"{arguments.model} is a trained model: its sizes are fixed")
@@ -52,7 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
         shape = (options.get("in_channels", channels), size or height, size or width)
         if not entry.accepts("image_size"):
             options.pop("image_size", None)
-        name, model = entry.name, create_model(entry.name, **options)
+        with init.skip():
+            name, model = entry.name, create_model(entry.name, **options)
     summary = summarize(model, shape)
     if arguments.json:
         layers = [layer._asdict() for layer in summary.layers]
@@ -60,3 +70,21 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print(f"{name}, input {' x '.join(map(str, shape))}\n\n{summary}")
     print(f"\n{summary.parameters:,} parameters, {summary.parameters * 4 / 1e6:.1f} MB in float32")
+
+
+def _list(as_json: bool) -> None:
+    """Prints what is known about every registered model."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in list_models():
+        shape = model_entry(name).input_shape
+        with init.skip():
+            summary = summarize(create_model(name), shape)
+        found[name] = {"input_shape": shape, "parameters": summary.parameters, "macs": summary.macs}
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    width = max(len(name) for name in found)
+    print(f"{'model':{width}}  {'input':>13}  {'parameters':>11}  {'multiply-adds':>14}")
+    for name, row in found.items():
+        size = " x ".join(map(str, row["input_shape"]))
+        print(f"{name:{width}}  {size:>13}  {row['parameters']:>11,}  {row['macs']:>14,}")

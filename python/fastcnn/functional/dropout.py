@@ -14,7 +14,7 @@ from ..tensor import Tensor
 class _Dropout(Function):
     @staticmethod
     def forward(ctx: Any, input: _C.Tensor, p: float) -> _C.Tensor:
-        output, mask = _C.dropout(input, p, default_state())
+        output, mask = _C.dropout(input, p, default_state(input.device))
         ctx.save_for_backward(mask)
         ctx.conf = (p, input.layout)
         return output
@@ -78,5 +78,5 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if not training or p == 0:
         return input
     ones = _C.full((*input.shape[:2], *(1,) * (input.ndim - 2)), 1.0, input.dtype, input.device, input._data.layout)
-    noise, _ = _C.dropout(ones, float(p), default_state())
+    noise, _ = _C.dropout(ones, float(p), default_state(input.device))
     return mul(input, Tensor(noise))

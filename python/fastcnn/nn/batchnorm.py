@@ -64,8 +64,13 @@ class _BatchNorm(Module):
             if parameter is not None:
                 parameter.detach().fill_(value)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, *, activation: str | None = None, residual: Tensor | None = None) -> Tensor:
         """Normalises the channels of `input`; in training the running statistics follow.
+
+        Args:
+            input: of the ranks in the class's description.
+            activation: None or "relu", in the same pass. Not in torch.
+            residual: shaped like `input`, added before the activation, in the same pass. Not in torch.
 
         Raises:
             ValueError: wrong number of dimensions, or a single value per channel in training.
@@ -86,6 +91,8 @@ class _BatchNorm(Module):
             self.training or (self.running_mean is None and self.running_var is None),
             self.momentum,
             self.eps,
+            activation=activation,
+            residual=residual,
             num_batches_tracked=self.num_batches_tracked if tracking else None,
         )
 
@@ -129,3 +136,9 @@ class BatchNorm2d(_BatchNorm):
     """
 
     _ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of volumes (N, C, D, H, W); arguments as in `BatchNorm1d`."""
+
+    _ranks = (5,)

@@ -6,19 +6,53 @@ Gradients are not recorded. A convolution weight (C_out, C_in, kH, kW) has fan_i
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
 
 from .. import _C
 from ..ops.creation import eye
 from ..random import Generator, state_of
 from ..tensor import Tensor
+from ..tensor import tensor as new_tensor
+
+
+class _Mode(threading.local):
+    skipping = False
+
+
+_mode = _Mode()
+
+
+@contextlib.contextmanager
+def skip() -> Iterator[None]:
+    """Random initialisers inside the block leave memory as it is: for models that are only described, or loaded next.
+
+    The memory of a large model is then not even touched.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> with fc.nn.init.skip():
+        ...     model = fc.models.create_model("resnet152")
+    """
+    before = _mode.skipping
+    _mode.skipping = True
+    try:
+        yield
+    finally:
+        _mode.skipping = before
 
 
 def _draw(tensor: Tensor, draw: Callable[[_C.Tensor], None]) -> Tensor:
-    """`draw` fills float32 and float64 memory; bfloat16 rounds float32 numbers."""
+    """`draw` fills memory; bfloat16 rounds float32 numbers, on the CPU here, on a GPU in the kernel."""
+    if _mode.skipping:
+        return tensor
     raw = tensor._data
-    if raw.dtype == _C.bfloat16:
+    if raw.dtype == _C.bfloat16 and raw.device.type == "cpu":
         wide = _C.empty(raw.shape, _C.float32, raw.device, raw.layout)
         draw(wide)
         _C.copy_(raw, _C.cast(wide, raw.dtype))
@@ -29,12 +63,12 @@ def _draw(tensor: Tensor, draw: Callable[[_C.Tensor], None]) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform in [a, b)."""
-    return _draw(tensor, lambda raw: _C.uniform_(raw, a, b, state_of(generator)))
+    return _draw(tensor, lambda raw: _C.uniform_(raw, a, b, state_of(generator, raw.device)))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with the given mean and standard deviation."""
-    return _draw(tensor, lambda raw: _C.normal_(raw, mean, std, state_of(generator)))
+    return _draw(tensor, lambda raw: _C.normal_(raw, mean, std, state_of(generator, raw.device)))
 
 
 def trunc_normal_(
@@ -46,7 +80,7 @@ def trunc_normal_(
     generator: Generator | None = None,
 ) -> Tensor:
     """Normal conditioned on [a, b], two absolute bounds."""
-    return _draw(tensor, lambda raw: _C.trunc_normal_(raw, mean, std, a, b, state_of(generator)))
+    return _draw(tensor, lambda raw: _C.trunc_normal_(raw, mean, std, a, b, state_of(generator, raw.device)))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -169,3 +203,89 @@ def kaiming_normal_(
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_correct_fan(tensor, mode))
     return normal_(tensor, 0.0, std, generator)
+
+
+def lecun_normal_(tensor: Tensor, generator: Generator | None = None) -> Tensor:
+    """Normal with standard deviation 1 / sqrt(fan_in): "Xavier" in some notes. Not in torch (LeCun et al. 1998)."""
+    return normal_(tensor, 0.0, 1.0 / math.sqrt(max(_calculate_fan_in_and_fan_out(tensor)[0], 1)), generator)
+
+
+def lecun_uniform_(tensor: Tensor, generator: Generator | None = None) -> Tensor:
+    """Uniform with standard deviation 1 / sqrt(fan_in). Not in torch."""
+    bound = math.sqrt(3.0 / max(_calculate_fan_in_and_fan_out(tensor)[0], 1))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def _write(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
+    _C.copy_(tensor._data, _C.to_layout(new_tensor(values, tensor.dtype, tensor.device)._data, tensor._data.layout))
+    return tensor
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution weight that passes on its input: output channel i of a group is input channel i of the group.
+
+    Args:
+        tensor: (C_out, C_in / groups, ...) of 3 to 5 dimensions; C_out a multiple of groups.
+        groups: of the convolution.
+
+    Raises:
+        ValueError: another number of dimensions, or groups that do not divide C_out.
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(f"dirac_: tensor has shape {tensor.shape}, but 3, 4 or 5 dimensions are expected")
+    if groups < 1 or tensor.shape[0] % groups:
+        raise ValueError(f"dirac_: groups is {groups}, but must divide the {tensor.shape[0]} output channels")
+    values = np.zeros(tensor.shape)
+    centre = tuple(size // 2 for size in tensor.shape[2:])
+    outputs = tensor.shape[0] // groups
+    for group in range(groups):
+        for channel in range(min(outputs, tensor.shape[1])):
+            values[(group * outputs + channel, channel, *centre)] = 1.0
+    return _write(tensor, values)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """A matrix with orthonormal rows or columns, whichever are fewer, times gain (Saxe et al., ICLR 2014).
+
+    Args:
+        tensor: rank 2 or more; dimensions beyond the first count as columns.
+        gain: factor.
+        generator: the default generator unless given.
+
+    Raises:
+        ValueError: fewer than 2 dimensions.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"orthogonal_: tensor has shape {tensor.shape}, but at least 2 dimensions are expected")
+    if tensor.numel() == 0 or _mode.skipping:
+        return tensor
+    rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
+    tall = (max(rows, columns), min(rows, columns))
+    normal = Tensor(_C.empty(tall, _C.float64))
+    q, r = np.linalg.qr(normal_(normal, generator=generator).numpy())
+    q = q * np.sign(np.diag(r))  # without this, the distribution would not be uniform
+    return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """Normal numbers, of which a share of every column becomes 0 (Martens, ICML 2010).
+
+    Args:
+        tensor: a matrix.
+        sparsity: share of zeros in a column, in [0, 1].
+        std: of the others.
+        generator: the default generator unless given.
+
+    Raises:
+        ValueError: not a matrix.
+    """
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: tensor has shape {tensor.shape}, but a matrix is expected")
+    if _mode.skipping:
+        return tensor
+    rows, columns = tensor.shape
+    values = normal_(Tensor(_C.empty((rows, columns), _C.float64)), 0.0, std, generator).numpy()
+    keys = uniform_(Tensor(_C.empty((rows, columns), _C.float64)), generator=generator).numpy()
+    zeros = math.ceil(sparsity * rows)
+    np.put_along_axis(values, np.argsort(keys, axis=0, kind="stable")[:zeros], 0.0, axis=0)
+    return _write(tensor, values)

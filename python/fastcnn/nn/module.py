@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from .. import _C
+from ..cuda import as_device
 from ..tensor import HookHandle, Tensor
 from .parameter import Parameter
 
@@ -347,9 +348,9 @@ class Module:
         """Moves everything to the CPU."""
         return self.to("cpu")
 
-    def cuda(self, device: int = 0) -> Self:
-        """Moves everything to a GPU."""
-        return self.to(f"cuda:{device}")
+    def cuda(self, device: _C.device | str | int | None = None) -> Self:
+        """Moves everything to a GPU, the first one unless given."""
+        return self.to(as_device(device))
 
     # Modes ------------------------------------------------------------------------------------------------------
 

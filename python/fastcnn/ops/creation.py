@@ -106,9 +106,9 @@ def full_like(
 
 def _from_array(array: Any, dtype: _C.dtype | None, device: _Device, requires_grad: bool) -> Tensor:
     """float64 values become float32 unless `dtype` says otherwise; integers int64."""
-    result = from_numpy(array, device)
-    wanted = dtype or (_C.float32 if result.dtype == _C.float64 else result.dtype)
-    return Tensor(_C.cast(result._data, wanted)).requires_grad_(requires_grad)
+    raw = from_numpy(array)._data
+    raw = _C.cast(raw, dtype or (_C.float32 if raw.dtype == _C.float64 else raw.dtype))
+    return Tensor(raw if device is None else _C.to_device(raw, device)).requires_grad_(requires_grad)
 
 
 def arange(
@@ -165,8 +165,9 @@ def eye(
 def _drawn(
     shape: tuple[int, ...], dtype: _C.dtype, device: _Device, requires_grad: bool, draw: Any, layout: str | None = None
 ) -> Tensor:
-    """`draw(raw)` fills a float32 or float64 tensor; bfloat16 rounds float32 numbers."""
-    raw = _C.empty(shape, _C.float32 if dtype == _C.bfloat16 else dtype, device, layout)
+    """`draw(raw)` fills a tensor; bfloat16 rounds float32 numbers, on the CPU here, on a GPU in the kernel."""
+    on_gpu = device is not None and _C.device(device).type == "cuda"
+    raw = _C.empty(shape, _C.float32 if dtype == _C.bfloat16 and not on_gpu else dtype, device, layout)
     draw(raw)
     return Tensor(_C.cast(raw, dtype)).requires_grad_(requires_grad)
 
@@ -179,7 +180,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1) from `generator`, the default one unless given."""
-    state = state_of(generator)
+    state = state_of(generator, device)
     return _drawn(_size("rand", size), dtype, device, requires_grad, lambda raw: _C.uniform_(raw, 0.0, 1.0, state))
 
 
@@ -197,7 +198,7 @@ def randn(
         >>> fc.randn(2, 3, 4, 4).shape
         (2, 3, 4, 4)
     """
-    state = state_of(generator)
+    state = state_of(generator, device)
     return _drawn(_size("randn", size), dtype, device, requires_grad, lambda raw: _C.normal_(raw, 0.0, 1.0, state))
 
 
@@ -205,7 +206,8 @@ def rand_like(
     input: Tensor, dtype: _C.dtype | None = None, device: _Device = None, requires_grad: bool = False
 ) -> Tensor:
     """`rand` with the shape, dtype and layout of `input`."""
-    raw, state = input._data, state_of(None)
+    raw, device = input._data, device or input.device
+    state = state_of(None, device)
     return _drawn(
         raw.shape, dtype or raw.dtype, device, requires_grad, lambda t: _C.uniform_(t, 0.0, 1.0, state), raw.layout
     )
@@ -215,7 +217,8 @@ def randn_like(
     input: Tensor, dtype: _C.dtype | None = None, device: _Device = None, requires_grad: bool = False
 ) -> Tensor:
     """`randn` with the shape, dtype and layout of `input`."""
-    raw, state = input._data, state_of(None)
+    raw, device = input._data, device or input.device
+    state = state_of(None, device)
     return _drawn(
         raw.shape, dtype or raw.dtype, device, requires_grad, lambda t: _C.normal_(t, 0.0, 1.0, state), raw.layout
     )
@@ -243,15 +246,17 @@ def randint(
     if size is None:
         low, high, size = 0, low, high
     raw = _C.empty(_size("randint", (size,)), _C.int64, device)
-    _C.randint_(raw, low, high, state_of(generator))
+    _C.randint_(raw, low, high, state_of(generator, raw.device))
     return Tensor(_C.cast(raw, dtype))
 
 
-def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
-    """A random order of 0 .. n-1, int64 (n,)."""
-    return Tensor(_C.randperm(n, state_of(generator)))
+def randperm(n: int, *, generator: Generator | None = None, device: _Device = None) -> Tensor:
+    """A random order of 0 .. n-1, int64 (n,), on the device of `generator` if there is one."""
+    if generator is not None and device is not None and _C.device(device) != generator.device:
+        raise ValueError(f"randperm: device is {_C.device(device)}, but the generator is on {generator.device}")
+    return Tensor(_C.randperm(n, state_of(generator, device)))
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with probability `input`, else 0, element by element; no gradient."""
-    return Tensor(_C.bernoulli(input._data, state_of(generator)))
+    return Tensor(_C.bernoulli(input._data, state_of(generator, input.device)))

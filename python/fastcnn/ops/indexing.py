@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _C
 from ..autograd import Context, Function, check_inplace, is_grad_enabled
+from ..recording import refuse
 from ..tensor import Tensor, tensor
 from .conversion import cast
 from .picking import IndexSelect
@@ -87,10 +88,18 @@ def parse(shape: tuple[int, ...], key: Any) -> Window | None:
     return Window(start, step, size, keep)
 
 
+def _host(raw: _C.Tensor) -> np.ndarray[Any, Any]:
+    """The values on the CPU: the shape of a result that depends on them must be known there."""
+    values: np.ndarray[Any, Any] = _C.to_device(raw, _C.device("cpu")).numpy()
+    return values
+
+
 def _memory_offsets(raw: _C.Tensor, key: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Memory position of every element that the key selects, in the shape of the result."""
     items = key if isinstance(key, tuple) else (key,)
-    plain = tuple([i._data.numpy() if isinstance(i, Tensor) else np.asarray(i) if _is_array(i) else i for i in items])
+    if any(isinstance(i, Tensor) for i in items):
+        refuse("indexing with a tensor")
+    plain = tuple([_host(i._data) if isinstance(i, Tensor) else np.asarray(i) if _is_array(i) else i for i in items])
     for item in plain:
         if isinstance(item, np.ndarray) and item.size and item.dtype.kind not in "iub":
             raise TypeError(f"index: an index array has dtype {item.dtype}, but integers or bool are expected")
@@ -101,9 +110,9 @@ def _memory_offsets(raw: _C.Tensor, key: Any) -> np.ndarray[Any, np.dtype[np.int
 
 
 def _raw_index(values: np.ndarray[Any, Any], device: _C.device) -> _C.Tensor:
-    index = _C.empty((values.size,), _C.int64, device)
+    index = _C.empty((values.size,), _C.int64)
     index.numpy()[...] = values.reshape(-1)
-    return index
+    return _C.to_device(index, device)
 
 
 class _Take(Function):
@@ -174,12 +183,12 @@ def _whole_dimension_index(input: Tensor, key: Any) -> tuple[int, Tensor] | None
         if found is not None or d >= input.ndim or not _is_array(item) or isinstance(item, tuple):
             return None
         if isinstance(item, Tensor):
-            index = item
+            index = item.to(input.device) if not item.is_cuda else item
         else:
             values = np.asarray(item)
             if values.dtype.kind not in "iu" or values.ndim != 1:
                 return None
-            index = tensor(values.astype(np.int64))
+            index = tensor(values.astype(np.int64), device=input.device)
         if index.ndim != 1 or index.dtype != _C.int64:
             return None
         found = (d, index)
@@ -233,14 +242,14 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
 
 
 def nonzero(input: Tensor) -> Tensor:
-    """int64 (count, ndim): the positions of the elements that are not zero, in logical order. Computed on the host.
+    """int64 (count, ndim): the positions of the elements that are not zero, in logical order. Computed on the CPU.
 
     Example:
         >>> import fastcnn as fc
         >>> fc.nonzero(fc.tensor([0, 3, 0, 5])).tolist()
         [[1], [3]]
     """
-    found: Sequence[np.ndarray[Any, Any]] = np.nonzero(np.atleast_1d(input.detach().numpy()))
+    found: Sequence[np.ndarray[Any, Any]] = np.nonzero(np.atleast_1d(_host(_C.cast(input._data, _C.bool_))))
     positions = np.stack(found, 1) if input.ndim else np.zeros((len(found[0]), 0), np.int64)
     return tensor(positions.astype(np.int64), device=input.device)
 

@@ -96,5 +96,5 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     if num_classes == -1:
         if input.numel() == 0:
             raise ValueError("one_hot: num_classes cannot be inferred from an empty input; pass it")
-        num_classes = int(input.detach().numpy().max()) + 1
+        num_classes = int(input.detach().cpu().numpy().max()) + 1
     return Tensor(_C.one_hot(input._data, num_classes))
