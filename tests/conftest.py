@@ -20,6 +20,17 @@ SUPPORTED_ISAS = ISAS[: ISAS.index(_C.best_isa()) + 1]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sample", type=int, default=1, metavar="N", help="run every Nth test only, for slow checkers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    step = config.getoption("--sample")
+    if step > 1:
+        config.hook.pytest_deselected(items=[item for i, item in enumerate(items) if i % step])
+        items[:] = items[::step]
+
+
 @pytest.fixture(params=["cpu"])
 def device(request: pytest.FixtureRequest) -> str:
     """Every device at hand."""

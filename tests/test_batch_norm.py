@@ -105,9 +105,9 @@ def test_replayed_recordings_go_on_tracking(momentum: float | None, rng: np.rand
     for batch in batches:
         expected = eager(fc.tensor(batch))
     x = fc.tensor(batches[0])
-    _C.begin_recording(x.device)
+    _C.begin_recording()
     output = recorded(x)
-    recording = _C.end_recording(x.device)
+    recording = _C.end_recording()
     for batch in batches[1:]:
         x.numpy()[...] = batch
         recording.replay()

@@ -52,6 +52,20 @@ def test_fma_peak_counts_operations_and_copy_peak_copies(isa: str) -> None:
         _C.copy_peak(_C.zeros((5,), _C.int64), _C.zeros((5,), _C.int64))
 
 
+@pytest.mark.skipif(not fc.cuda.is_available(), reason="no device cuda")
+def test_peaks_of_a_gpu() -> None:
+    for n in (1, 4095, 4096, 10_003):
+        source = fc.tensor(np.arange(n, dtype=np.float32)).to("cuda")
+        copy = fc.zeros(n, device="cuda")
+        _C.copy_peak(copy._data, source._data)
+        assert np.array_equal(copy.cpu().numpy(), source.cpu().numpy())
+    with pytest.raises(ValueError, match="destination is on cpu"):
+        _C.copy_peak(fc.zeros(n)._data, source._data)
+    assert _C.mma_peak(2, 3, "cuda") == 2 * 8 * 3 * 8 * 2 * 16 * 8 * 16
+    with pytest.raises(ValueError, match="rounds 0"):
+        _C.mma_peak(2, 0, "cuda")
+
+
 def test_interleave_takes_turns() -> None:
     calls: list[str] = []
     contenders = [timing.Contender(name, lambda name=name: calls.append(name)) for name in "ab"]  # type: ignore[misc]

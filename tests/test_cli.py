@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastcnn as fc
-from fastcnn import _C, cuda
+from fastcnn import _C, cuda, models
 from fastcnn.cli import main
 from fastcnn.train import Interrupted, Trainer
 from tests.small_data import stripes, write_npz
@@ -135,7 +135,7 @@ def test_train_defaults_depend_on_the_data(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--model", "lenet"], ("unknown model 'lenet'", "did you mean lenet5?")),
+        (["--model", "lenet"], ("unknown model 'lenet'", "did you mean lenet5 or ")),
         (["--data", "minst"], ("unknown data set 'minst'", "did you mean mnist?")),
         (["--data", "mnist", "--data-dir", "/nowhere"], ("train-images-idx3-ubyte.gz not found", "--download")),
         (["--data", "none.npz"], ("none.npz", "No such file")),
@@ -329,7 +329,18 @@ def test_summary_prints_the_table(trained: Path, capsys: pytest.CaptureFixture[s
     assert main(["summary", str(trained / "run")]) == 0
     assert "input 1 x 8 x 8" in capsys.readouterr().out
     assert "sizes are fixed" in fails(capsys, "summary", str(trained / "run"), "--image-size", "9")
-    assert "did you mean lenet5?" in fails(capsys, "summary", "lenet")
+    assert "did you mean lenet5 or " in fails(capsys, "summary", "lenet")
+
+
+def test_summary_without_a_model_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary"]) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["resnet50"] == ["3", "x", "224", "x", "224", "25,557,032", "4,089,184,256"]
+    assert set(models.list_models()) <= set(rows)
+    assert main(["summary", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["lenet5"] == {"input_shape": [1, 28, 28], "parameters": 1_256_080, "macs": 6_522_000}
+    assert "--num-classes goes with a MODEL" in fails(capsys, "summary", "--num-classes", "3")
 
 
 def test_bench_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -376,7 +387,17 @@ def test_doctor_explains_this_installation(capsys: pytest.CaptureFixture[str], m
     assert facts["tqdm"] == "missing, though required"
     monkeypatch.setattr(cuda, "is_available", lambda: True)
     monkeypatch.setattr(cuda, "device_count", lambda: 2)
-    assert doctor.examine()["cuda"] == "available, 2 device(s)"
+    gpu = cuda.DeviceProperties("H200", 9, 0, 132, 141 << 30, 232448, 60 << 20)
+    monkeypatch.setattr(cuda, "get_device_properties", lambda index: gpu)
+    text = doctor.examine()["cuda"]
+    assert text.startswith("cuda:0 is H200 (compute capability 9.0, 132 multiprocessors, 141.0 GiB); cuda:1 is H200")
+    for build, said in {
+        ("real", "13.0", "80 90a"): "CUDA 13.0, machine code for sm_80, sm_90a",
+        ("emulated", "", ""): "executed by the CPU",
+        ("off", "", ""): "nvcc was not found",
+    }.items():
+        monkeypatch.setattr(_C, "cuda_build", lambda build=build: build)
+        assert said in doctor.examine()["cuda build"]
     monkeypatch.setattr(Path, "read_text", lambda *a, **k: "always [never] madvise")
     assert doctor.examine()["huge pages"].startswith("never (switched off")
 
@@ -443,7 +464,10 @@ def test_commands_as_users_start_them(trained: Path) -> None:
     assert "accuracy" in done.stdout
     wrong = run("train", "--model", "lenet")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "fastcnn train: error: unknown model 'lenet'; did you mean lenet5?\n"
+    assert (
+        wrong.stderr
+        == "fastcnn train: error: unknown model 'lenet'; did you mean lenet5 or lenet5_1998 or lenet5_sigmoid?\n"
+    )
 
 
 def test_bench_finds_the_benchmarks_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,9 +207,9 @@ def test_absurd_but_legal_parameters(rng: np.random.Generator) -> None:
 def test_recorded_step_replays(rng: np.random.Generator) -> None:
     x, w = _raw(rng.uniform(-1, 1, (2, 3, 6, 5))), _raw(rng.uniform(-1, 1, (4, 3, 3, 3)))
     geometry = ((1, 1), (1, 1), (1, 1), 1)
-    _C.begin_recording(_C.device("cpu"))
+    _C.begin_recording()
     out = _C.conv2d_forward(x, w, None, *geometry)
-    recording = _C.end_recording(_C.device("cpu"))
+    recording = _C.end_recording()
     before = np.array(out.numpy())
     _C.copy_(w, _raw(2 * np.array(w.numpy())))
     recording.replay()

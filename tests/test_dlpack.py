@@ -95,6 +95,7 @@ def test_shapes_survive(shape: tuple[int, ...]) -> None:
 
 
 def test_our_memory_outlives_our_tensor() -> None:
+    gc.collect()
     before = _C.memory_stats()["allocated"]
     x = fc.from_numpy(image())
     shared = np.from_dlpack(x)

@@ -170,6 +170,9 @@ def test_overlapping_assignment_reads_first() -> None:
     x = fc.from_numpy(numbered((6,)))
     x[1:] = x[:-1]
     assert x.tolist() == [1, 1, 2, 3, 4, 5]
+    y = fc.from_numpy(numbered((6,)))
+    y[[1, 2, 3]] = y[:3]
+    assert y.tolist() == [1, 1, 2, 3, 5, 6]
 
 
 def test_assignment_converts_numbers_lists_and_dtypes() -> None:

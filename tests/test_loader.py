@@ -125,6 +125,30 @@ def test_image_batch_equals_the_definition(isa: str, channels: int, dtype: Any, 
     np.testing.assert_allclose(x.numpy(), expected, atol=2 * np.finfo(np.float32).eps * magnitude, rtol=0)
 
 
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if fc.cuda.is_available() else [])])
+@pytest.mark.parametrize(("channels", "wide"), [(3, 4), (3, 8), (1, 8), (3, 3), (5, 7), (8, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 24), (23, 64)])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_image_batch_pads_channels(device: str, channels: int, wide: int, size: tuple[int, int], kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    images = (rng.random((4, channels, *size)) * 255).astype(kind)
+    scale, shift = (rng.random(channels).astype(np.float32) for _ in range(2))
+    raw = [fc.from_numpy(a).to(device)._data for a in (images, scale, shift)]
+    index = fc.from_numpy(np.array([2, 0, 2]))._data
+    want = np.zeros((3, wide, *size))
+    want[:, :channels] = images[[2, 0, 2]] * scale.astype(float)[:, None, None] + shift[:, None, None]
+    for dtype, rounding in ((fc.float32, 2.0**-24), (fc.bfloat16, 2.0**-8)):
+        got = fc.Tensor(_C.image_batch(raw[0], index, raw[1], raw[2], wide, dtype))
+        assert (got.dtype, got.shape, got.device.type) == (dtype, want.shape, device)
+        np.testing.assert_allclose(got.cpu().double().numpy(), want, rtol=1.01 * rounding, atol=0)
+        if channels == wide and dtype == fc.float32:
+            on_cpu = [fc.Tensor(part).cpu()._data for part in raw]
+            expected = _C.image_batch(on_cpu[0], index, on_cpu[1], on_cpu[2])
+            assert got.cpu().numpy().tobytes() == expected.numpy().tobytes()
+    empty = fc.from_numpy(np.zeros(0, np.int64))._data
+    assert _C.image_batch(raw[0], empty, raw[1], raw[2], wide).shape == (0, wide, *size)
+
+
 def test_image_batch_is_the_same_for_any_number_of_threads() -> None:
     images = np.random.default_rng(0).integers(0, 256, (64, 3, 40, 40), np.uint8)
     batches = []
@@ -162,6 +186,8 @@ def test_image_batch_rejects_bad_arguments() -> None:
         ((images, raw(np.array([-1])), one, one), ValueError, "index[0] is -1"),
         ((images, index, raw(np.ones(2, np.float32)), one), ValueError, "scale has shape (2,), but (3,)"),
         ((images, index, one, raw(np.ones(3))), TypeError, "shift is float64"),
+        ((images, index, one, one, 2), ValueError, "channels is 2, but the images have 3"),
+        ((images, index, one, one, 4, fc.float64), TypeError, "dtype is float64"),
     ):
         with pytest.raises(exception) as error:
             _C.image_batch(*arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import importlib.metadata
@@ -10,6 +11,7 @@ import os
 import pkgutil
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import zipfile
@@ -43,13 +45,14 @@ def output_of(code: str, **environment: str) -> str:
 
 
 @needs_plain_build
-def test_package_fits_into_a_wheel_of_3_megabytes() -> None:
+def test_package_fits_into_a_small_wheel() -> None:
+    """3 MB with the CPU kernels; 8 MB with CUDA kernels for all release architectures."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as wheel:
         for path in PACKAGE.rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 wheel.write(path, path.relative_to(PACKAGE))
-    assert len(buffer.getvalue()) <= 3_000_000
+    assert len(buffer.getvalue()) <= {"off": 3_000_000, "emulated": 4_000_000, "real": 8_000_000}[_C.cuda_build()[0]]
 
 
 def test_package_is_typed_and_licensed() -> None:
@@ -60,15 +63,36 @@ def test_package_is_typed_and_licensed() -> None:
 
 @needs_plain_build
 def test_import_takes_at_most_60_ms_beyond_numpy() -> None:
-    """CPU time, the best of several interpreters; where even NumPy takes longer than 60 ms, NumPy is the yardstick."""
-    code = (
-        "import time; a = time.process_time(); import numpy; b = time.process_time(); import fastcnn; "
-        "print(b - a, time.process_time() - b)"
-    )
+    """CPU time, which other processes of the machine do not count into."""
+    code = "import time, numpy; a = time.process_time(); import fastcnn; print(time.process_time() - a)"
     output_of(code)  # writes the byte code
-    runs = [[float(word) for word in output_of(code).split()] for _ in range(7)]
-    numpy_seconds, seconds = (min(column) for column in zip(*runs, strict=True))
-    assert seconds <= max(0.060, numpy_seconds), runs
+    runs = [float(output_of(code)) for _ in range(5)]
+    assert statistics.median(runs) <= 0.060, runs
+
+
+def test_names_imported_on_first_use_are_those_that_type_checkers_see() -> None:
+    names = {name: module for module, listed in fc._NAMES.items() for name in listed.split()}
+    tree = ast.parse(Path(fc.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen, modules = {}, []
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        if node.module is None:
+            modules = [alias.name for alias in node.names]
+        else:
+            seen |= {alias.name: node.module for alias in node.names}
+    assert seen == names
+    assert modules == fc._MODULES
+    assert set(names) | set(modules) <= set(dir(fc))
+    for name in fc.__all__:
+        assert getattr(fc, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'conv3d'"):
+        fc.conv3d  # noqa: B018
+
+
+@pytest.mark.parametrize("name", fc._MODULES)
+def test_every_part_can_be_imported_first(name: str) -> None:
+    assert output_of(f"import fastcnn.{name}; print('fine')") == "fine"
 
 
 IMPORT_GUARD = """

@@ -65,8 +65,8 @@ def test_tensor_rejects_what_is_no_array() -> None:
         fc.tensor("text")
     with pytest.raises(RuntimeError, match="floating-point"):
         fc.tensor([1, 2], requires_grad=True)
-    with pytest.raises(ValueError, match="CUDA"):
-        fc.tensor([1.0], device="cuda")
+    with pytest.raises(ValueError, match="device cuda:99: "):
+        fc.tensor([1.0], device="cuda:99")
 
 
 # Operators
@@ -406,8 +406,8 @@ def test_to_takes_dtypes_devices_and_tensors() -> None:
     assert x.to(fc.float32, copy=True).data_ptr() != x.data_ptr()
     with pytest.raises(TypeError, match="complex"):
         x.to(1j)
-    with pytest.raises(ValueError, match="CUDA"):
-        x.to("cuda")
+    with pytest.raises(ValueError, match="device cuda:99: "):
+        x.to("cuda:99")
     with pytest.raises(ValueError, match="device is 'gpu'"):
         x.to("gpu")
 

@@ -120,6 +120,34 @@ def test_trainer_equals_the_plain_loop() -> None:
     assert weights(plain) == weights(trainer)
 
 
+def test_auxiliary_outputs_add_to_the_loss() -> None:
+    """A tuple in training: the first counts fully and for the accuracy, the others with 0.3 (GoogLeNet's weight)."""
+
+    class WithHelp(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flatten = nn.Flatten()
+            self.main, self.help = nn.Linear(64, 3), nn.Linear(64, 3)
+
+        def forward(self, input: Any) -> Any:
+            flat = self.flatten(input)
+            return (self.main(flat), self.help(flat)) if self.training else self.main(flat)
+
+    model = WithHelp()
+    trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.0))
+    x, y = next(iter(DataLoader(TRAIN, batch_size=8)))
+    first, second = model(x)
+    loss = nn.CrossEntropyLoss()
+    expected = loss(first, y).item() + 0.3 * loss(second, y).item()
+    found, output = trainer._train_step(x, y)
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_array_equal(output.detach().numpy(), first.detach().numpy())
+    trainer.optimizer.param_groups[0]["lr"] = 0.05
+    history = trainer.fit(TRAIN, VAL, **FIT)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert history[-1]["val_accuracy"] > 1 / 3
+
+
 def test_same_seed_same_bits_for_any_number_of_threads() -> None:
     results = []
     for threads in (1, 2):
@@ -242,7 +270,7 @@ def test_resume_after_an_epoch_is_bit_identical(tmp_path: Path, optimizer: str) 
 def test_interrupted_run_resumes_bit_identically(tmp_path: Path, stop: int) -> None:
     whole = make_trainer()
     whole.fit(TRAIN, VAL, **FIT)
-    stopped = make_trainer()
+    stopped = make_trainer(capture=False)
     # the loss is also called in evaluations: 3 batches' worth after 6 steps, one evaluation batch per epoch
     stopped.loss = stop_after(stop)
     with pytest.raises(Interrupted, match=r"stopped in epoch . after step . of 6; saved to .*checkpoint\.safetensors"):
@@ -267,7 +295,7 @@ def test_every_state_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Leaving any part of the state out of the checkpoint changes the weights: the resume tests can fail."""
     whole = make_trainer()
     whole.fit(TRAIN, **FIT)
-    stopped = make_trainer()
+    stopped = make_trainer(capture=False)
     stopped.loss = stop_after(8)
     with pytest.raises(Interrupted):
         stopped.fit(TRAIN, out=tmp_path, **FIT)
@@ -283,7 +311,7 @@ def test_every_state_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 "optimizer": fresh.optimizer.state_dict(),
                 "scheduler": fresh.scheduler.state_dict(),
                 "loader": state["loader"] | {"epoch": 0, "batch": 0},
-                "random": fc.random.get_rng_state(),
+                "random": fc.random.all_states(),
             }[part]
             return state, about
 
@@ -465,3 +493,40 @@ def test_schedules_start_and_end_as_they_say(name: str) -> None:
         make_scheduler("no", optimizer, 10)
     with pytest.raises(ValueError, match="unknown optimizer 'no'"):
         make_optimizer("no", [], lr=1.0)
+
+
+class Peeking(nn.Module):
+    """A model whose forward reads values, which cannot be captured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.linear(x) if float(x.sum()) < 1e9 else x
+
+
+def test_captured_training_equals_eager_training_bitwise() -> None:
+    x, y = small_problem()
+    weights = []
+    for capture in (False, True):
+        fc.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+        trainer = Trainer(model, optim.Adam(model.parameters()), capture=capture)
+        history = trainer.fit((x, y), epochs=3, batch_size=24, progress=False)
+        weights.append([v.numpy().tobytes() for v in model.state_dict().values()] + [history[-1]["train_loss"]])
+    assert weights[0] == weights[1]
+
+
+def test_a_step_that_cannot_be_captured_is_trained_with_a_warning() -> None:
+    x, y = small_problem()
+    model = Peeking()
+    trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.5))
+    with pytest.warns(UserWarning, match="not captured.*bool"):
+        history = trainer.fit((x, y), epochs=3, batch_size=16, progress=False)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def small_problem() -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    return x, (x[:, 0] > 0).astype(int)

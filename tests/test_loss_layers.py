@@ -1,0 +1,221 @@
+"""Composed losses as modules against torch's, and what the lectures say about losses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastcnn as fc
+from fastcnn import functional as F
+from fastcnn import nn
+
+RNG = np.random.default_rng(0)
+X, Y, Z = (RNG.standard_normal((6, 5)).astype(np.float32) for _ in range(3))
+SIGNS = np.array([1, -1, 1, 1, -1, 1], np.float32)
+LABELS = np.array([0, 3, 4, 1, 1, 2])
+P = np.exp(Y) / np.exp(Y).sum(1, keepdims=True)
+BITS = (Y > 0).astype(np.float32)
+WEIGHT = np.linspace(0.5, 2.0, 5, dtype=np.float32)
+
+CASES: list[tuple[str, dict[str, Any], tuple[np.ndarray, ...]]] = [
+    ("MultiMarginLoss", {"p": 2, "margin": 0.7, "weight": WEIGHT}, (X, LABELS)),
+    ("HingeEmbeddingLoss", {"margin": 0.5}, (X, np.where(BITS > 0, 1.0, -1.0).astype(np.float32))),
+    ("MarginRankingLoss", {"margin": 0.2}, (X[:, 0], Y[:, 0], SIGNS)),
+    ("PairwiseDistance", {"p": 1.0, "keepdim": True}, (X, Y)),
+    ("CosineSimilarity", {"dim": 0}, (X, Y)),
+    ("TripletMarginLoss", {"margin": 0.3, "swap": True}, (X, Y, Z)),
+    ("CosineEmbeddingLoss", {"margin": 0.1}, (X, Y, SIGNS)),
+    ("KLDivLoss", {"reduction": "batchmean"}, (np.log(P[::-1]).copy(), P)),
+    ("GaussianNLLLoss", {"full": True}, (X, Y, np.exp(Z))),
+    ("PoissonNLLLoss", {"full": True}, (X, np.abs(3 * Y).round())),
+    ("SoftMarginLoss", {}, (X, np.where(BITS > 0, 1.0, -1.0).astype(np.float32))),
+    ("MultiLabelSoftMarginLoss", {"weight": WEIGHT}, (X, BITS)),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "arrays"), CASES, ids=[case[0] for case in CASES])
+def test_modules_equal_torchs(name: str, options: dict[str, Any], arrays: tuple[np.ndarray, ...], torch: Any) -> None:
+    def convert(value: Any, make: Any) -> Any:
+        return make(value) if isinstance(value, np.ndarray) else value
+
+    ours = getattr(nn, name)(**{k: convert(v, fc.tensor) for k, v in options.items()})
+    peer = getattr(torch.nn, name)(**{k: convert(v, torch.from_numpy) for k, v in options.items()})
+    expected = peer(*(torch.from_numpy(a) for a in arrays)).numpy()
+    np.testing.assert_allclose(ours(*map(fc.tensor, arrays)).numpy(), expected, rtol=2e-5, atol=1e-6)
+
+
+def test_own_modules_call_their_functions() -> None:
+    masks = fc.tensor(BITS.reshape(2, 3, 5))
+    pairs = [
+        (nn.MulticlassHingeLoss(0.5)(fc.tensor(X), fc.tensor(LABELS)),
+         F.multiclass_hinge_loss(fc.tensor(X), fc.tensor(LABELS), 0.5)),
+        (nn.FocalLoss(gamma=1.0)(fc.tensor(X), fc.tensor(BITS)),
+         F.sigmoid_focal_loss(fc.tensor(X), fc.tensor(BITS), gamma=1.0, reduction="mean")),
+        (nn.DiceLoss(0.5)(masks, masks), F.dice_loss(masks, masks, 0.5)),
+        (nn.SumSquareLoss("sum")(fc.tensor(X), fc.tensor(Y)), F.sum_square_loss(fc.tensor(X), fc.tensor(Y), "sum")),
+        (nn.HalfSquareLoss()(fc.tensor(X), fc.tensor(Y)), F.half_square_loss(fc.tensor(X), fc.tensor(Y))),
+    ]  # fmt: skip
+    for ours, expected in pairs:
+        assert ours.item() == expected.item()
+
+
+def test_kl_div_loss_takes_and_checks_its_reductions() -> None:
+    with pytest.raises(ValueError, match="'avg'"):
+        nn.KLDivLoss(reduction="avg")
+    with pytest.warns(UserWarning, match="reduction='sum'"):
+        assert nn.KLDivLoss(size_average=False).reduction == "sum"
+
+
+def test_triplet_loss_rejects_a_margin_of_0() -> None:
+    with pytest.raises(ValueError, match="margin is 0"):
+        nn.TripletMarginLoss(0)
+
+
+def test_rbf_measures_squared_distances_to_its_centres() -> None:
+    fc.manual_seed(0)
+    layer = nn.RBF(5, 3)
+    centres = layer.weight.detach().numpy()
+    assert set(np.unique(centres)) == {-1.0, 1.0}
+    x = fc.tensor(X, requires_grad=True)
+    y = layer(x)
+    expected = ((X[:, None, :] - centres) ** 2).sum(2)
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-6)
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), 2 * (3 * X - centres.sum(0)), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"\(N, 5\)"):
+        layer(fc.ones(2, 4))
+
+
+# The lectures' rows.
+
+
+def test_sum_square_and_half_square_losses_have_the_lectures_gradients() -> None:
+    """D1: gradient 2 (f - y); D2, B8: gradient x - y."""
+    for loss, factor in ((F.sum_square_loss, 2.0), (F.half_square_loss, 1.0)):
+        x = fc.tensor(X, requires_grad=True)
+        loss(x, fc.tensor(Y), "sum").backward()
+        assert x.grad is not None
+        np.testing.assert_array_equal(x.grad.numpy(), np.float32(factor) * (X - Y))
+
+
+def test_half_square_loss_of_the_step_by_step_example() -> None:
+    """D3: E_total = 0.3037 of outputs (0.7569, 0.7677) and targets (0.01, 0.99)."""
+    loss = F.half_square_loss(fc.tensor([[0.7569, 0.7677]]), fc.tensor([[0.01, 0.99]]))
+    assert loss.item() == pytest.approx(0.3037, abs=1e-4)
+
+
+def test_hard_targets_give_the_printed_cross_entropies() -> None:
+    """D6: outputs are probabilities, so their logarithms are logits."""
+    outputs = fc.tensor([[0.99, 1e-30, 0.01], [0.15, 0.85, 1e-30], [0.2, 0.1, 0.7]], dtype=fc.float64)
+    losses = F.cross_entropy(outputs.log(), fc.tensor([0, 1, 2]), reduction="none").numpy()
+    np.testing.assert_allclose(losses, [0.010050, 0.162519, 0.356675], atol=5e-7)
+
+
+def test_cross_entropy_gradient_is_p_minus_target_for_hard_and_soft_targets() -> None:
+    """D5."""
+    p = np.exp(X) / np.exp(X).sum(1, keepdims=True)
+    one_hot = np.eye(5, dtype=np.float32)[LABELS]
+    for target, soft in ((fc.tensor(LABELS), one_hot), (fc.tensor(0.7 * one_hot + 0.06), 0.7 * one_hot + 0.06)):
+        x = fc.tensor(X, requires_grad=True)
+        F.cross_entropy(x, target, reduction="sum").backward()
+        assert x.grad is not None
+        np.testing.assert_allclose(x.grad.numpy(), p - soft, atol=2e-7)
+
+
+def test_hinge_loss_of_equal_scores_is_the_number_of_wrong_classes() -> None:
+    """D7."""
+    for classes in (2, 3, 10):
+        assert F.multiclass_hinge_loss(fc.zeros(4, classes), fc.tensor([0, 1, 0, 1])).item() == classes - 1
+
+
+def test_full_loss_is_the_mean_data_loss_plus_the_penalty() -> None:
+    """D8: lambda 0 gives the data loss alone."""
+    x, labels, w = fc.tensor(X), fc.tensor(LABELS), fc.tensor(Y)
+    data = F.multiclass_hinge_loss(x, labels)
+    per_sample = F.multiclass_hinge_loss(x, labels, reduction="none").numpy()
+    assert data.item() == pytest.approx(per_sample.mean(), rel=1e-6)
+    for strength in (0.0, 0.1):
+        total = data + strength * F.l2_penalty(w)
+        assert total.item() == pytest.approx(data.item() + strength * float((Y**2).sum()), rel=1e-6)
+
+
+def test_minibatch_losses_average_to_the_full_loss() -> None:
+    """D11: the gradient of a random minibatch is unbiased."""
+    w = fc.tensor(Z[0], requires_grad=True)
+
+    def gradient(rows: Any) -> np.ndarray:
+        w.grad = None
+        F.mse_loss((fc.tensor(X[rows]) * w).sum(dim=1), fc.tensor(Y[rows, 0])).backward()
+        assert w.grad is not None
+        return w.grad.numpy().copy()
+
+    pairs = [gradient([i, j]) for i in range(6) for j in range(6) if i != j]
+    np.testing.assert_allclose(np.mean(pairs, axis=0), gradient(range(6)), rtol=1e-4)
+
+
+def test_elastic_net_gradient() -> None:
+    """H4: 2 beta w + sign(w)."""
+    w = fc.tensor(X, requires_grad=True)
+    F.elastic_net_penalty(w, 0.3).backward()
+    assert w.grad is not None
+    np.testing.assert_allclose(w.grad.numpy(), 0.6 * X + np.sign(X), rtol=1e-6)
+
+
+def test_l2_penalty_equals_weight_decay_of_twice_its_factor() -> None:
+    """H1, H2: the functional penalty lambda sum w^2 has the gradient 2 lambda w, weight_decay = 2 lambda."""
+    from fastcnn.optim import SGD
+
+    penalised, decayed = nn.Parameter(fc.tensor(X)), nn.Parameter(fc.tensor(X))
+    (0.05 * F.l2_penalty(penalised) + penalised.sum()).backward()
+    SGD([penalised], lr=0.1).step()
+    decayed.sum().backward()
+    SGD([decayed], lr=0.1, weight_decay=0.1).step()
+    np.testing.assert_allclose(penalised.detach().numpy(), decayed.detach().numpy(), atol=1e-7)
+    np.testing.assert_allclose(decayed.detach().numpy(), (1 - 0.1 * 0.1) * X - 0.1, atol=1e-6)
+
+
+def test_l1_penalty_drives_useless_weights_to_zero() -> None:
+    """H3: of two features only the first matters."""
+    w = nn.Parameter(fc.tensor([0.5, 0.5]))
+    x = RNG.standard_normal((64, 2)).astype(np.float32)
+    for _ in range(300):
+        w.grad = None
+        loss = F.mse_loss((fc.tensor(x) * w).sum(dim=1), fc.tensor(2 * x[:, 0])) + 0.1 * F.l1_penalty(w)
+        loss.backward()
+        assert w.grad is not None
+        with fc.no_grad():
+            w -= 0.05 * w.grad
+    assert abs(w[1].item()) < 0.01
+    assert w[0].item() > 1.8
+
+
+def test_l2_penalty_spreads_the_weights_of_equal_features() -> None:
+    """H5."""
+    w = nn.Parameter(fc.tensor([1.5, 0.1]))
+    x = np.repeat(RNG.standard_normal((64, 1)).astype(np.float32), 2, axis=1)
+    for _ in range(800):
+        w.grad = None
+        (F.mse_loss((fc.tensor(x) * w).sum(dim=1), fc.tensor(2 * x[:, 0])) + 0.05 * F.l2_penalty(w)).backward()
+        assert w.grad is not None
+        with fc.no_grad():
+            w -= 0.1 * w.grad
+    assert abs(w[0].item() - w[1].item()) < 1e-3
+
+
+def test_every_loss_is_differentiable() -> None:
+    """D9, D10: the registry of losses; each has a case table with gradients."""
+    from tests.cases import all_ops
+
+    losses = {name for name in F.__all__ if name.endswith(("_loss", "cross_entropy", "_logits", "kl_div", "_penalty"))}
+    tables = {op.name for op in all_ops() if op.differentiable}
+    assert len(losses) >= 24
+    assert losses <= tables
+
+
+def test_gaussian_nll_full_adds_the_constant() -> None:
+    a, b = (F.gaussian_nll_loss(fc.tensor(X), fc.tensor(Y), fc.ones(6, 5), full=full).item() for full in (False, True))
+    assert b - a == pytest.approx(0.5 * math.log(2 * math.pi), rel=1e-5)
