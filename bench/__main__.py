@@ -23,7 +23,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("what", nargs="?", choices=("kernels", "models"), default="kernels")
     parser.add_argument("--peer", choices=("torch",), help="measure it too; its best configuration counts")
-    parser.add_argument("--device", choices=("cpu",), default="cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--filter", default="", metavar="REGEX", help="only rows like 'conv2d[...] d weight' that match"
     )
@@ -32,6 +32,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=15, help="samples per contender (default 15)")
     parser.add_argument("--quick", action="store_true", help="5 short rounds, no torch.compile: for a first look")
+    parser.add_argument(
+        "--limit", type=float, default=float("inf"), metavar="S", help="begin no row after S seconds (cuda)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     parser.add_argument("--plot", metavar="FILE", help="write a roofline picture (kernels only; needs matplotlib)")
     parsed = parser.parse_args(arguments)
@@ -48,6 +51,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures and returns everything that --json writes."""
+    result: dict[str, Any]
     threads = tuple(sorted(set(options.threads or (1, _C.num_threads()))))
     settings = kernels.Settings(
         threads=threads,
@@ -56,11 +60,21 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         pattern=re.compile(options.filter),
         device=options.device,
         peer=options.peer,
+        limit=options.limit,
     )
+    if options.device == "cuda":
+        from bench import gpu
+
+        if options.what != "kernels":
+            raise SystemExit("--device cuda measures kernels; leave out 'models'")
+        result = {"machine": machine.describe()}
+        if options.peer == "torch":
+            result["peer_version"] = f"torch {torch_version()}"
+        return result | gpu.run(settings)
     jobs = list(kernels.jobs(settings)) if options.what == "kernels" else []
     if options.what == "kernels" and not jobs:
         raise SystemExit(f"nothing matches --filter {options.filter!r}")
-    result: dict[str, Any] = {"machine": machine.describe()}
+    result = {"machine": machine.describe()}
     if options.peer == "torch":
         result["peer_version"] = f"torch {torch_version()}"
     ceilings = {n: machine.measure_ceiling(n) for n in threads}

@@ -27,6 +27,7 @@ class Settings:
     pattern: re.Pattern[str]
     device: str
     peer: str | None
+    limit: float = float("inf")  # seconds after which no further row is begun (GPU)
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,9 @@ def _finished() -> None:
     raise RuntimeError("this contender has been timed and its data are gone")
 
 
-def fastcnn_call(job: Job, arrays: walk.Arrays, device: str) -> Callable[[], Any]:
+def fastcnn_call(job: Job, arrays: walk.Arrays, device: str, dtype: str = "float32") -> Callable[[], Any]:
     """A function that does the job once and returns its outputs or gradients."""
-    arguments = walk.to_tensors(arrays, "float32", device)
+    arguments = walk.to_tensors(arrays, dtype, device, job.op.float32_arguments)
     if job.argument is None:
 
         def forward() -> Any:
@@ -149,7 +150,7 @@ def fastcnn_call(job: Job, arrays: walk.Arrays, device: str) -> Callable[[], Any
     for leaf in leaves:
         leaf.requires_grad_(True)
     outputs = [out for out in walk.as_outputs(job.op.run(**arguments)) if out.requires_grad]
-    seeds = [fc.tensor(np.asarray(cotangent(out.shape)), device=device) for out in outputs]
+    seeds = [fc.tensor(np.asarray(cotangent(out.shape))).to(out.dtype).to(device) for out in outputs]
     return lambda: autograd.grad(outputs, leaves, seeds, retain_graph=True)
 
 
@@ -158,15 +159,15 @@ def cotangent(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
 
 
-def difference(job: Job, arrays: walk.Arrays, ours: Any, theirs: Any) -> str:
+def difference(job: Job, arrays: walk.Arrays, ours: Any, theirs: Any, dtype: str = "float32") -> str:
     """How the first results differ, or an empty string."""
     terms = job.case.terms if job.argument is None else walk.terms_of_gradient(job.case)
     pairs = zip(walk.as_outputs(ours), walk.as_outputs(theirs), strict=False)
     try:
         for mine, other in pairs:
-            expected = other.detach().cpu().numpy().astype(np.float64)
+            expected = other.detach().cpu().float().numpy().astype(np.float64)
             operands = [arrays, cotangent(())]
-            walk.assert_close(walk.values(mine), expected, "float32", terms, operands, job.name, job.op.exact)
+            walk.assert_close(walk.values(mine), expected, dtype, terms, operands, job.name, job.op.exact)
     except AssertionError as error:
         return str(error)
     return ""

@@ -95,10 +95,17 @@ def header(result: dict[str, Any]) -> str:
         f"fastcnn {machine['fastcnn']} ({machine['commit']})"
         + (f", {result['peer_version']}" if "peer_version" in result else ""),
     ]
+    if "gpu" in result:
+        limits = result["ceiling"]
+        lines.append(f"{result['gpu']['name']} ({result['gpu']['nvidia_smi']})")
+        lines.append(
+            f"ceiling: copy {limits['copy']:.0f} GB/s; matrix products bfloat16 {limits['bfloat16']:.0f}, "
+            f"TF32 {limits['float32']:.0f} TFLOP/s"
+        )
     lines += [
         f"ceiling with {plural(c['threads'])}: {c['gflops']:.0f} GFLOP/s float32 "
         f"multiply-add, {c['gigabytes']:.0f} GB/s copy"
-        for c in result["ceilings"]
+        for c in result.get("ceilings", [])
     ]
     return "\n".join(lines)
 
