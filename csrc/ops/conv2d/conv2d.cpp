@@ -49,6 +49,15 @@ void correlate(Correlation conv, const WeightView& view, const float* x, const f
     FASTCNN_CPU(conv2d_depthwise)(conv, x, floats(packed), bias, relu, y);
     return;
   }
+  if (const int64_t width = FASTCNN_CPU(conv2d_grouped_width)(conv)) {
+    plan_grouped(&conv, width);
+    const Tensor packed = float_workspace(conv.taps_h * conv.taps_w * conv.C * conv.groups * conv.O);
+    const int64_t slot = scratch_floats(conv);
+    const Tensor scratch = worker_scratch(slot);
+    FASTCNN_CPU(conv2d_grouped_pack)(conv, view, weight, floats(packed));
+    FASTCNN_CPU(conv2d_grouped_correlate)(conv, x, floats(packed), bias, relu, y, floats(scratch), slot);
+    return;
+  }
   const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
   if (precision() != Precision::highest && winograd_suits(conv, tile)) {
     const Winograd plan = plan_winograd(conv, tile);
@@ -165,6 +174,11 @@ void backward_weight_depthwise(const Conv2dShape& s, const float* grad_output, c
   (splits, 1, taps, s.C_out, s.C_out, floats(partial), bias_partial, grad_weight, grad_bias);
 }
 
+// Channels of a vector of the weight gradient for small groups, 0 where there is none.
+int64_t grouped_weight_width(const Conv2dShape& s) {
+  return s.kW == 2 ? 0 : FASTCNN_CPU(conv2d_grouped_width)(forward_correlation(s));
+}
+
 void backward_weight_float(const Conv2dShape& s, const float* grad_output, const float* input, float* grad_weight,
                            float* grad_bias) {
   if (s.depthwise()) {
@@ -180,6 +194,17 @@ void backward_weight_float(const Conv2dShape& s, const float* grad_output, const
     FASTCNN_CPU(winograd_weight_partial)
     (plan, input, grad_output, floats(partial), grad_bias ? floats(bias) : nullptr, floats(scratch));
     FASTCNN_CPU(winograd_weight_reduce)(plan, floats(partial), floats(bias), grad_weight, grad_bias);
+    return;
+  }
+  if (const int64_t width = grouped_weight_width(s)) {
+    const WeightGradient plan = plan_grouped_weight_gradient(s, width);
+    const Tensor partial = float_workspace(checked_mul(plan.splits * (s.kH * s.kW * s.C_group() + 1), s.C_out));
+    float* bias_partial = grad_bias ? floats(partial) + plan.splits * s.kH * s.kW * s.C_group() * s.C_out : nullptr;
+    const int64_t slot = scratch_floats(plan.conv);
+    const Tensor scratch = worker_scratch(slot);
+    FASTCNN_CPU(conv2d_grouped_weight_partial)
+    (plan, input, grad_output, floats(partial), bias_partial, floats(scratch), slot);
+    FASTCNN_CPU(conv2d_grouped_weight_reduce)(plan, floats(partial), bias_partial, grad_weight, grad_bias);
     return;
   }
   const WeightGradient plan = plan_weight_gradient(s, tile);
@@ -340,11 +365,15 @@ std::tuple<std::string, std::string, std::string> conv2d_algorithms(const Shape&
   if (s.depthwise()) return {"depthwise", "depthwise", "depthwise"};
   const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
   const bool allowed = precision() != Precision::highest;
-  const auto name = [&](bool suits) { return allowed && suits ? "winograd" : "direct"; };
+  const auto name = [&](bool grouped, bool winograd) {
+    return grouped ? "grouped" : allowed && winograd ? "winograd" : "direct";
+  };
+  const auto correlation = [&](const Correlation& conv) {
+    return name(FASTCNN_CPU(conv2d_grouped_width)(conv) > 0, winograd_suits(conv, tile));
+  };
   const bool blocks = backward_block_width(s, tile) > 1;
-  return {name(winograd_suits(forward_correlation(s), tile)),
-          blocks ? "direct by blocks" : name(winograd_suits(backward_correlation(s, 0, 0), tile)),
-          name(winograd_weight_suits(forward_correlation(s), tile))};
+  return {correlation(forward_correlation(s)), blocks ? "direct by blocks" : correlation(backward_correlation(s, 0, 0)),
+          name(grouped_weight_width(s) > 0, winograd_weight_suits(forward_correlation(s), tile))};
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 // All float32 work but depthwise and the weight gradient is one kernel, `conv2d_correlate`: forward is a correlation of
 // the input; the input gradient is one of grad_output with flipped, transposed weights, for stride s one per residue
 // class of the input position mod s. Files: conv2d.cpp (validation, drivers, bindings), conv2d_plan.cpp (geometry and
-// blocking), conv2d_microkernel.h + conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_depthwise_cpu.cpp
-// (kernels).
+// blocking), conv2d_microkernel.h + conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_grouped_cpu.cpp,
+// conv2d_depthwise_cpu.cpp (kernels).
 #pragma once
 #include <stdint.h>
 
@@ -99,6 +99,8 @@ int64_t backward_block_width(const Conv2dShape& shape, const Conv2dTile& tile); 
 BackwardBlocks backward_blocks(const Conv2dShape& shape, int64_t tap_h, int64_t column, int64_t width, int64_t count);
 
 void plan_bands(Correlation* conv, const Conv2dTile& tile);  // fills in the blocking
+void plan_grouped(Correlation* conv, int64_t width);         // of the kernels for small groups
+WeightGradient plan_grouped_weight_gradient(const Conv2dShape& shape, int64_t width);
 WeightGradient plan_weight_gradient(const Conv2dShape& shape, const Conv2dTile& tile);
 int64_t packed_floats(const Correlation& conv, const Conv2dTile& tile);
 int64_t scratch_floats(const Correlation& conv);  // per worker
@@ -150,6 +152,19 @@ WinogradWeight plan_winograd_weight(const Correlation& conv, const Conv2dTile& t
 FASTCNN_DECLARE_CPU(void, winograd_weight_partial, const WinogradWeight& plan, const float* x, const float* grad_output,
                     float* partial, float* bias_partial, float* scratch)
 FASTCNN_DECLARE_CPU(void, winograd_weight_reduce, const WinogradWeight& plan, const float* partial,
+                    const float* bias_partial, float* grad_weight, float* grad_bias)
+
+// conv2d_grouped_cpu.cpp: groups of 2, 4 or 8 input and as many output channels. The width is 0 where it does not
+// apply, else the channels of a vector: packed weights and partial sums are (vectors, taps, C, width).
+FASTCNN_DECLARE_CPU(int64_t, conv2d_grouped_width, const Correlation& conv)
+FASTCNN_DECLARE_CPU(void, conv2d_grouped_pack, const Correlation& conv, const WeightView& view, const float* weight,
+                    float* packed)
+FASTCNN_DECLARE_CPU(void, conv2d_grouped_correlate, const Correlation& conv, const float* x, const float* packed,
+                    const float* bias, bool relu, float* y, float* scratch, int64_t scratch_floats)
+FASTCNN_DECLARE_CPU(void, conv2d_grouped_weight_partial, const WeightGradient& plan, const float* input,
+                    const float* grad_output, float* partial, float* bias_partial, float* scratch,
+                    int64_t scratch_floats)
+FASTCNN_DECLARE_CPU(void, conv2d_grouped_weight_reduce, const WeightGradient& plan, const float* partial,
                     const float* bias_partial, float* grad_weight, float* grad_bias)
 
 // conv2d_depthwise_cpu.cpp: one input and one output channel per group; weight (taps, channels).

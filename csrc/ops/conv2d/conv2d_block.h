@@ -16,8 +16,8 @@ struct BlockArguments {
   bool relu;
 };
 
-// y[y_offset[i] + o] = activation(bias[o] + sum over steps of x[x_offset[i] + step] * weights[step, o]) for i < rows <=
-// kRows and o < width, a multiple of kGrain up to kPanel.
+// y[y_offset[i] + o] = activation(bias[o] + sum over steps of x[x_offset[i] + step] * weights[step, o]) for i < rows
+// <= rows_of_width(width) and o < width, a multiple of kGrain up to kPanel.
 void correlate_block(const BlockArguments& args, int64_t rows, int64_t width, const Steps& steps);
 
 struct GradientArguments {

@@ -28,8 +28,14 @@ struct CorrelateBlock {
         for (int i = 0; i < MR; ++i) block.half[i] = bias;
       }
     }
-    Block<MR, NV, NH>::template accumulate<false>(block, args.x, args.x_offset, args.weights, NV * kWidth + NH * kGrain,
-                                                  steps, kWidth);
+    const int64_t stride = MR > 1 ? args.x_offset[1] - args.x_offset[0] : 0;
+    if (equidistant(args.x_offset, MR)) {
+      Block<MR, NV, NH>::template accumulate<Rows::equidistant, false>(
+          block, args.x, args.x_offset, stride, args.weights, NV * kWidth + NH * kGrain, steps, kWidth);
+    } else {
+      Block<MR, NV, NH>::template accumulate<Rows::anywhere, false>(block, args.x, args.x_offset, stride, args.weights,
+                                                                    NV * kWidth + NH * kGrain, steps, kWidth);
+    }
     if (args.relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
@@ -59,6 +65,9 @@ struct CorrelateBlock {
 void correlate_block(const BlockArguments& args, int64_t rows, int64_t width, const Steps& steps) {
   kernel_of<CorrelateBlock>(rows, width)(args, steps);
 }
+
+// Floats of packed weights that stay in L2 while blocks of pixels pass by.
+constexpr int64_t kCachedWeights = 96 * 1024;
 
 Conv2dTile conv2d_tile() { return {kGrain, kPanel}; }
 
@@ -124,7 +133,9 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
         }
       }
     }
-    const int64_t blocks = (pixels + kRows - 1) / kRows;
+    // Blocks of pixels stay within an image row, unless rows are short or continue one another.
+    const bool by_rows = conv.W_out >= 6 && !equidistant(x_offset, pixels);
+    const int64_t run = by_rows ? conv.W_out : pixels;
     for (int64_t g = 0; g < conv.groups; ++g) {
       const float* source = copy;
       if (conv.in_place) {
@@ -133,10 +144,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       } else {
         copy_band(conv, band, x + g * conv.C, conv.groups * conv.C, conv.C, copy);
       }
-      const int64_t panel_end = panels * (slice + 1) / conv.slices;
-      for (int64_t panel = panels * slice / conv.slices; panel < panel_end; ++panel) {
-        const int64_t o = panel * kPanel;
-        const int64_t width = min_of(kPanel, lanes - o);
+      const auto multiply = [&](int64_t o, int64_t width, int64_t begin, int64_t end) {
         BlockArguments args;
         args.x = source;
         args.weights = packed + (g * lanes + o) * floats_per_lane;
@@ -144,12 +152,22 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
         args.y = y + g * conv.O + o;
         args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
         args.relu = relu;
-        for (int64_t block = 0; block < blocks; ++block) {
-          const int64_t begin = pixels * block / blocks, end = pixels * (block + 1) / blocks;
-          args.x_offset = x_offset + begin;
-          args.y_offset = y_offset + begin;
-          correlate_block(args, end - begin, width, steps);
-        }
+        args.x_offset = x_offset + begin;
+        args.y_offset = y_offset + begin;
+        correlate_block(args, end - begin, width, steps);
+      };
+      // Panels whose weights stay in L2 together meet one block of pixels after the other; the narrow last panel has
+      // other blocks.
+      const int64_t together = max_of(1, kCachedWeights / (floats_per_lane * kPanel));
+      const int64_t panel_end = panels * (slice + 1) / conv.slices;
+      for (int64_t first = panels * slice / conv.slices, last; first < panel_end; first = last) {
+        const int64_t width = min_of(kPanel, lanes - first * kPanel);
+        last = width < kPanel ? first + 1 : min_of(min_of(first + together, panel_end), lanes / kPanel);
+        const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
+        for (int64_t start = 0; start < pixels; start += run)
+          for (int64_t block = 0; block < blocks; ++block)
+            for (int64_t panel = first; panel < last; ++panel)
+              multiply(panel * kPanel, width, start + run * block / blocks, start + run * (block + 1) / blocks);
       }
     }
   });

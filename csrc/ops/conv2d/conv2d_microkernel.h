@@ -4,11 +4,15 @@
 //
 // a broadcast, b a vector load. Forward and input gradient: rows are output pixels, vectors output channels, steps
 // (kh, kw, c), b packed weights. Weight gradient: rows are (kh, kw, c), vectors output channels, steps pixels, b
-// grad_output. The offsets make padding copies, strides and blocks that cross image rows the same case: they are read
-// from the stack beside each broadcast, which the FMA ports hide (2 FMAs per broadcast).
+// grad_output. Offsets make padding copies, strides and blocks that cross image rows the same case. Not all of them fit
+// the integer registers; rows that are equally far apart share one register for three of them.
 //
-// AVX-512: 14 x 2 = 28 accumulators + 2 of b + 1 broadcast of 32 registers. AVX2: 6 x 2 of 16. Scalar: 3 x 4 of 16.
+// AVX-512: 6 x 4 = 24 accumulators + 4 of b + 1 broadcast of 32 registers; a core with two 512-bit FMA ports reaches 96
+// % of its peak with it (10 loads for 24 multiply-adds), 82 % with 14 x 2 (16 for 28). AVX2: 6 x 2 of 16. Scalar: 3
+// x 4.
 #pragma once
+#include <utility>
+
 #include "core/simd.h"
 
 namespace fastcnn {
@@ -23,9 +27,14 @@ namespace {
 
 using simd::Vec;
 
-constexpr int kRows = simd::kVectorRegisters == 32 ? 14 : Vec::N > 1 ? 6 : 3;
-constexpr int kVectors = Vec::N > 1 ? 2 : 4;
+constexpr int kVectors = Vec::N == 16 ? 4 : Vec::N == 8 ? 2 : 4;
 constexpr int64_t kPanel = kVectors * Vec::N;
+
+// The most rows of a block with `vectors` vectors: as many as the registers hold, unless more would only cost code.
+constexpr int rows_of_block(int vectors) {
+  const int rows = (simd::kVectorRegisters - 1 - vectors) / vectors, most = Vec::N == 1 ? 3 : Vec::N == 8 ? 12 : 14;
+  return rows < most ? rows : most;
+}
 
 // The last vector of a panel may be half of one: cores that split 512-bit operations in two (Zen 4) then take half the
 // time, which is worth 25 % for 20 channels. Other ISAs have no use for it.
@@ -56,6 +65,9 @@ FASTCNN_INLINE void store_half(float* p, HalfVec a, int64_t n) { simd::store_n(p
 #endif
 constexpr int64_t kGrain = HalfVec::N;  // panels are multiples of it
 
+// Where the rows of a lie: at their offsets, or row i at offsets[0] + i * stride, or with stride 1.
+enum class Rows { anywhere, equidistant, adjacent };
+
 // MR rows of NV vectors and NH (0 or 1) half vectors.
 template <int MR, int NV, int NH>
 struct Block {
@@ -73,42 +85,76 @@ struct Block {
   }
 
   // Lanes >= `lanes` of the last (half) vector of b are not read when kTail.
-  template <bool kTail>
-  FASTCNN_INLINE void accumulate(Block& block, const float* a, const int64_t* offsets, const float* b, int64_t b_step,
-                                 const Steps& steps, int64_t lanes) {
+  template <Rows kAccess, bool kTail>
+  FASTCNN_INLINE void accumulate(Block& block, const float* a, const int64_t* offsets, int64_t stride, const float* b,
+                                 int64_t b_step, const Steps& steps, int64_t lanes) {
     Vec acc[MR][kFull];
     HalfVec half[MR];
     int64_t offset[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
-      offset[i] = offsets[i];
+      offset[i] = kAccess == Rows::anywhere ? offsets[i] : 0;
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) acc[i][j] = block.acc[i][j];
       if (NH) half[i] = block.half[i];
     }
+    if (kAccess != Rows::anywhere) a += offsets[0];
+
+    const auto step = [&](const auto& row) __attribute__((always_inline)) {
+      Vec v[kFull];
+      HalfVec h{};
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j)
+        v[j] = kTail && !NH && j == NV - 1 ? simd::load_n(b + j * Vec::N, lanes) : simd::load(b + j * Vec::N);
+      if (NH) h = kTail ? load_half(b + NV * Vec::N, lanes) : load_half(b + NV * Vec::N);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+        const float value = row(i);
+        if (NV == 0) {
+          half[i] = fma(set1_half(value), h, half[i]);
+          continue;
+        }
+        const Vec broadcast = simd::set1(value);
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) acc[i][j] = simd::fma(broadcast, v[j], acc[i][j]);
+        if (NH) half[i] = fma(lower_half(broadcast), h, half[i]);
+      }
+      b += b_step;
+    };
+
     for (int64_t s0 = 0; s0 < steps.count[0]; ++s0) {
       for (int64_t s1 = 0; s1 < steps.count[1]; ++s1) {
         const float* p = a + s0 * steps.step[0] + s1 * steps.step[1];
-        for (int64_t s2 = 0; s2 < steps.count[2]; ++s2) {
-          Vec v[kFull];
-          HalfVec h{};
-#pragma GCC unroll 4
-          for (int j = 0; j < NV; ++j)
-            v[j] = kTail && !NH && j == NV - 1 ? simd::load_n(b + j * Vec::N, lanes) : simd::load(b + j * Vec::N);
-          if (NH) h = kTail ? load_half(b + NV * Vec::N, lanes) : load_half(b + NV * Vec::N);
-#pragma GCC unroll 16
-          for (int i = 0; i < MR; ++i) {
-            if (NV == 0) {
-              half[i] = fma(set1_half(p[offset[i]]), h, half[i]);
-              continue;
+        if constexpr (kAccess == Rows::equidistant) {
+          constexpr int kPointers = (MR + 2) / 3;
+          const float* pointer[kPointers];
+#pragma GCC unroll 8
+          for (int g = 0; g < kPointers; ++g) pointer[g] = p + 3 * g * stride;
+          int64_t s2 = steps.count[2];
+          const auto advance = [&](int64_t by) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+            for (int g = 0; g < kPointers; ++g) {
+              pointer[g] += by;
+              asm volatile("" : "+r"(pointer[g]));  // or GCC keeps a pointer per row, on the stack
             }
-            const Vec broadcast = simd::set1(p[offset[i]]);
+          };
+          if (steps.step[2] == 1) {
+            for (; s2 >= 4; s2 -= 4) {
 #pragma GCC unroll 4
-            for (int j = 0; j < NV; ++j) acc[i][j] = simd::fma(broadcast, v[j], acc[i][j]);
-            if (NH) half[i] = fma(lower_half(broadcast), h, half[i]);
+              for (int unrolled = 0; unrolled < 4; ++unrolled)
+                step([&](int i) __attribute__((always_inline)) { return pointer[i / 3][i % 3 * stride + unrolled]; });
+              advance(4);
+            }
           }
-          p += steps.step[2];
-          b += b_step;
+          for (; s2 > 0; --s2) {
+            step([&](int i) __attribute__((always_inline)) { return pointer[i / 3][i % 3 * stride]; });
+            advance(steps.step[2]);
+          }
+        } else {
+          for (int64_t s2 = 0; s2 < steps.count[2]; ++s2) {
+            step([&](int i) __attribute__((always_inline)) { return p[kAccess == Rows::adjacent ? i : offset[i]]; });
+            p += steps.step[2];
+          }
         }
       }
     }
@@ -121,36 +167,38 @@ struct Block {
   }
 };
 
-// Table of Kernel<MR, NV, NH>::run for MR = 1 .. kRows.
-template <template <int, int, int> class Kernel, int NV, int NH>
-[[maybe_unused]] decltype(&Kernel<1, 1, 0>::run) kernel_of_rows(int64_t rows) {
-  static const decltype(&Kernel<1, 1, 0>::run) table[] = {
-      nullptr,
-      Kernel<1, NV, NH>::run,
-      Kernel<2, NV, NH>::run,
-      Kernel<3, NV, NH>::run,
-#if defined(__AVX2__)
-      Kernel<4, NV, NH>::run,
-      Kernel<5, NV, NH>::run,
-      Kernel<6, NV, NH>::run,
-#endif
-#if defined(__AVX512F__)
-      Kernel<7, NV, NH>::run,
-      Kernel<8, NV, NH>::run,
-      Kernel<9, NV, NH>::run,
-      Kernel<10, NV, NH>::run,
-      Kernel<11, NV, NH>::run,
-      Kernel<12, NV, NH>::run,
-      Kernel<13, NV, NH>::run,
-      Kernel<14, NV, NH>::run,
-#endif
-  };
-  return table[rows];
+// Whether offsets[0 .. rows) are equally far apart.
+[[maybe_unused]] bool equidistant(const int64_t* offsets, int64_t rows) {
+  for (int64_t i = 2; i < rows; ++i)
+    if (offsets[i] - offsets[i - 1] != offsets[1] - offsets[0]) return false;
+  return true;
 }
 
-// The kernel for a block of `rows` rows and `width` lanes, a multiple of kGrain up to kPanel.
+// The most rows of a block of `width` lanes.
+FASTCNN_INLINE int64_t rows_of_width(int64_t width) {
+  constexpr int kTable[] = {0, rows_of_block(1), rows_of_block(2), rows_of_block(3), rows_of_block(4)};
+  return kTable[(width + Vec::N - 1) / Vec::N];
+}
+
 template <template <int, int, int> class Kernel>
-[[maybe_unused]] decltype(&Kernel<1, 1, 0>::run) kernel_of(int64_t rows, int64_t width) {
+using BlockKernel = decltype(&Kernel<1, 1, 0>::run);
+
+// Kernel<MR, NV, NH>::run for MR = `rows`.
+template <template <int, int, int> class Kernel, int NV, int NH, int... kBelow>
+[[maybe_unused]] BlockKernel<Kernel> kernel_of_rows(int64_t rows, std::integer_sequence<int, kBelow...>) {
+  static const BlockKernel<Kernel> table[] = {Kernel<kBelow + 1, NV, NH>::run...};
+  return table[rows - 1];
+}
+
+template <template <int, int, int> class Kernel, int NV, int NH>
+[[maybe_unused]] BlockKernel<Kernel> kernel_of_rows(int64_t rows) {
+  return kernel_of_rows<Kernel, NV, NH>(rows, std::make_integer_sequence<int, rows_of_block(NV + NH)>());
+}
+
+// The kernel for a block of `rows` rows, at most rows_of_width(width), and `width` lanes, a multiple of kGrain up to
+// kPanel.
+template <template <int, int, int> class Kernel>
+[[maybe_unused]] BlockKernel<Kernel> kernel_of(int64_t rows, int64_t width) {
   switch (width / kGrain) {
 #if defined(__AVX512F__)
     case 1:
@@ -159,6 +207,14 @@ template <template <int, int, int> class Kernel>
       return kernel_of_rows<Kernel, 1, 0>(rows);
     case 3:
       return kernel_of_rows<Kernel, 1, 1>(rows);
+    case 4:
+      return kernel_of_rows<Kernel, 2, 0>(rows);
+    case 5:
+      return kernel_of_rows<Kernel, 2, 1>(rows);
+    case 6:
+      return kernel_of_rows<Kernel, 3, 0>(rows);
+    case 7:
+      return kernel_of_rows<Kernel, 3, 1>(rows);
 #else
     case 1:
       return kernel_of_rows<Kernel, 1, 0>(rows);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kBandFloats = 64 * 1024;        // copy of one band's input: a quarter of a 1 MB L2 cache
 constexpr int64_t kLargeBandFloats = 160 * 1024;  // where the weights do not fit and stream past once per band
+constexpr int64_t kGroupedFloats = 16 * 1024;     // copy of one vector of channels: read once per row of taps
 constexpr int64_t kBandPixels = 512;
 constexpr int64_t kSplitPixels = 768;       // least pixels behind a partial sum of the weight gradient
 constexpr int64_t kChunkFlops = 4'000'000;  // about 40 us of one core: less is not worth waking a thread for
@@ -193,6 +194,27 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
   const int64_t bands = ceil_div(conv.N, conv.images) * ceil_div(conv.H_out, conv.rows);
   const int64_t partial = s.kH * s.kW * s.C_in * plan.lanes;
   plan.splits = std::max<int64_t>(1, std::min({bands, wanted, (int64_t(8) << 20) / partial}));
+  return plan;
+}
+
+void plan_grouped(Correlation* conv, int64_t width) {
+  conv->in_place = false;
+  conv->pixel = width;
+  conv->row = ((conv->W_out - 1) * conv->stride_w + (conv->taps_w - 1) * conv->dilation_w + 1) * width;
+  conv->slices = 1;
+  choose_band(conv, 0, kGroupedFloats, wanted_chunks(*conv));
+  set_image_stride(conv);
+}
+
+WeightGradient plan_grouped_weight_gradient(const Conv2dShape& s, int64_t width) {
+  WeightGradient plan{};
+  plan.conv = forward_correlation(s);
+  plan_grouped(&plan.conv, width);
+  const Correlation& conv = plan.conv;
+  const int64_t bands = ceil_div(conv.N, conv.images) * ceil_div(conv.H_out, conv.rows);
+  const int64_t wanted = wanted_chunks(conv);
+  plan.slices = std::min(wanted, s.C_in / width);
+  plan.splits = std::clamp<int64_t>(wanted / plan.slices, 1, bands);
   return plan;
 }
 

@@ -14,8 +14,13 @@ template <int MR, int NV, int NH, bool kTail>
 FASTCNN_INLINE void multiply_and_add(const GradientArguments& args, const Steps& steps) {
   Block<MR, NV, NH> block;
   Block<MR, NV, NH>::clear(block);
-  Block<MR, NV, NH>::template accumulate<kTail>(block, args.input, args.x_offset, args.grad_output, args.pixel, steps,
-                                                args.lanes);
+  if (args.x_offset[MR - 1] - args.x_offset[0] == MR - 1) {
+    Block<MR, NV, NH>::template accumulate<Rows::adjacent, kTail>(block, args.input, args.x_offset, 1, args.grad_output,
+                                                                  args.pixel, steps, args.lanes);
+  } else {
+    Block<MR, NV, NH>::template accumulate<Rows::anywhere, kTail>(block, args.input, args.x_offset, 0, args.grad_output,
+                                                                  args.pixel, steps, args.lanes);
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
     float* to = args.partial + args.row[i];
@@ -82,7 +87,8 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
     const int64_t slice = chunk % plan.slices, g = chunk / plan.slices % conv.groups;
     const int64_t split = chunk / plan.slices / conv.groups;
     const int64_t c0 = slice * plan.slice, channels = min_of(plan.slice, conv.C - c0);
-    const int64_t rows = taps * channels, blocks = (rows + kRows - 1) / kRows;
+    const int64_t rows = taps * channels;
+    const int64_t run = channels >= 6 ? channels : rows;  // blocks stay within a tap, unless it has few channels
     int64_t* x_offset = reinterpret_cast<int64_t*>(scratch + current_worker() * scratch_floats);
     int64_t* partial_row = x_offset + rows;
     float* copy = reinterpret_cast<float*>(x_offset + (2 * rows + 7) / 8 * 8);
@@ -122,11 +128,14 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
         args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
         const bool whole = conv.O - o >= width;
         args.first = first;
-        for (int64_t block = 0; block < blocks; ++block) {
-          const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
-          args.x_offset = x_offset + begin;
-          args.row = partial_row + begin;
-          gradient_block(args, end - begin, width, steps, !whole);
+        const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
+        for (int64_t start = 0; start < rows; start += run) {
+          for (int64_t block = 0; block < blocks; ++block) {
+            const int64_t begin = start + run * block / blocks, end = start + run * (block + 1) / blocks;
+            args.x_offset = x_offset + begin;
+            args.row = partial_row + begin;
+            gradient_block(args, end - begin, width, steps, !whole);
+          }
         }
       }
     }

@@ -127,9 +127,10 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
       v_offset[i - begin] = (i - begin) * plan.v_tile;
       m_offset[i - begin] = (i - begin) * kPanel;
     }
-    const int64_t count = end - begin, groups = (count + kRows - 1) / kRows;
+    const int64_t count = end - begin;
     for (int64_t panel = panels * slice / plan.slices; panel < panels * (slice + 1) / plan.slices; ++panel) {
       const int64_t o = panel * kPanel, width = min_of(kPanel, total - o);
+      const int64_t most = rows_of_width(width), groups = (count + most - 1) / most;
       for (int64_t p = 0; p < kPoints; ++p) {
         BlockArguments args{};
         args.x = v + p * plan.v_point;

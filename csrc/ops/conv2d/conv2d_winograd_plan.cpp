@@ -37,15 +37,16 @@ bool winograd_suits(const Correlation& conv, const Conv2dTile& tile) {
 }
 
 Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile) {
-  constexpr int64_t kTransformedFloats = 160 * 1024;  // of a block: well inside a 1 MB L2 cache
+  constexpr int64_t kTransformedFloats =
+      224 * 1024;  // of a block, inputs and one panel of products: most of 1 MB of L2
   constexpr int64_t kChunks = 8;
   Winograd plan{};
   plan.conv = conv;
   plan.tiles_h = ceil_div(conv.H_out, 4), plan.tiles_w = ceil_div(conv.W_out, 4);
   const int64_t tiles = tiles_of(conv);
   plan.v_tile = (ceil_div(conv.C, kLine) | 1) * kLine;  // an odd number of cache lines: rows fall on different sets
-  const int64_t rows = tile.panel == 32 ? 14 : 6;       // of the register block
-  int64_t groups = std::max<int64_t>(1, kTransformedFloats / (kPoints * plan.v_tile * rows));
+  constexpr int64_t rows = 6;                           // of the register block
+  int64_t groups = std::max<int64_t>(1, kTransformedFloats / (kPoints * (plan.v_tile + tile.panel) * rows));
   while (groups > 1 && ceil_div(tiles, groups * rows) < kChunks) --groups;
   plan.block = std::min(tiles, groups * rows);
   const int64_t blocks = ceil_div(tiles, plan.block);

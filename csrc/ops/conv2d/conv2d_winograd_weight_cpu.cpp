@@ -75,7 +75,7 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
     const int64_t split = chunk / pairs, pair = chunk % pairs;
     const int64_t o = pair / plan.slices_c * plan.slice_o, c = pair % plan.slices_c * plan.slice_c;
     const int64_t outputs = min_of(plan.slice_o, conv.O - o), inputs = min_of(plan.slice_c, conv.C - c);
-    const int64_t lanes = (inputs + kGrain - 1) / kGrain * kGrain, blocks = (outputs + kRows - 1) / kRows;
+    const int64_t lanes = (inputs + kGrain - 1) / kGrain * kGrain;
     float* const v = scratch + current_worker() * plan.scratch;
     float* const z = v + kPoints * v_point;
     int64_t* const offset = reinterpret_cast<int64_t*>(z + kPoints * z_point);
@@ -98,6 +98,8 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
       const Steps steps{{1, 1, count}, {0, 0, plan.slice_o}};
       for (int64_t p = 0; p < kPoints; ++p) {
         for (int64_t panel = 0; panel < lanes; panel += kPanel) {
+          const int64_t width = min_of(kPanel, lanes - panel);
+          const int64_t most = rows_of_width(width), blocks = (outputs + most - 1) / most;
           GradientArguments args{};
           args.input = z + p * z_point;
           args.grad_output = v + p * v_point + panel;
@@ -108,7 +110,7 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
             const int64_t from = outputs * block / blocks, to = outputs * (block + 1) / blocks;
             args.x_offset = offset + from;
             args.row = row + from;
-            gradient_block(args, to - from, min_of(kPanel, lanes - panel), steps, false);
+            gradient_block(args, to - from, width, steps, false);
           }
         }
       }

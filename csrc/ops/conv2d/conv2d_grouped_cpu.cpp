@@ -1,0 +1,308 @@
+// Groups of a few channels each (ResNeXt): a vector of channels spans several whole groups, so output channel o of the
+// vector needs, for c < G, the input channel c of its own group. That is a permutation of the vector of input channels,
+//
+//   y[pixel, o] = sum over taps and c < G of x[pixel + tap, o / G * G + c] * w[o, tap, c],
+//
+// which every tap of a row uses again for another output pixel: a permuted vector serves up to taps_w multiply-adds.
+// A chunk is a band of output rows; for each vector of channels it copies the band's input with the zeros of the
+// padding, as in the direct kernel.
+#include "core/parallel.h"
+#include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_band.h"
+
+namespace fastcnn {
+namespace FASTCNN_ISA {
+namespace {
+
+using simd::Vec;
+
+constexpr int64_t kMaxTaps = 3;                                 // of a row
+constexpr int kPixels = simd::kVectorRegisters == 32 ? 14 : 8;  // neighbouring outputs of a register block
+constexpr int kGradientPixels = 6;
+constexpr int kGradientChannels = simd::kVectorRegisters == 32 ? 4 : 2;
+
+// Lane o of the result is lane o / G * G + c of x.
+#if defined(__AVX512F__)
+using Lanes = __m512i;
+FASTCNN_INLINE Lanes lanes_of(int64_t G, int64_t c) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return _mm512_add_epi32(_mm512_and_epi32(lane, _mm512_set1_epi32(int(-G))), _mm512_set1_epi32(int(c)));
+}
+FASTCNN_INLINE Vec permute(Vec x, Lanes lanes) { return {_mm512_permutexvar_ps(lanes, x.v)}; }
+#elif defined(__AVX2__)
+using Lanes = __m256i;
+FASTCNN_INLINE Lanes lanes_of(int64_t G, int64_t c) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_add_epi32(_mm256_and_si256(lane, _mm256_set1_epi32(int(-G))), _mm256_set1_epi32(int(c)));
+}
+FASTCNN_INLINE Vec permute(Vec x, Lanes lanes) { return {_mm256_permutevar8x32_ps(x.v, lanes)}; }
+#else
+using Lanes = int;
+FASTCNN_INLINE Lanes lanes_of(int64_t, int64_t c) { return int(c); }
+FASTCNN_INLINE Vec permute(Vec x, Lanes) { return x; }
+#endif
+
+struct RowArguments {
+  const float* x;       // input pixel under the first tap of the block's first output, in the copy
+  const float* weight;  // (taps_h, G, taps_w, kWidth)
+  const float* bias;    // of the vector, or null
+  float* y;             // of the first output
+  int64_t x_tap_row, y_pixel, taps_h, G;
+  bool relu;
+};
+
+// MR neighbouring output pixels of one vector of channels.
+template <int KW, int S, int MR>
+struct RowBlock {
+  static void run(const RowArguments& args) {
+    Vec acc[MR];
+    const Vec bias = args.bias ? simd::load(args.bias) : simd::zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) acc[i] = bias;
+    const float* weight = args.weight;
+    for (int64_t h = 0; h < args.taps_h; ++h) {
+      const float* x = args.x + h * args.x_tap_row;
+      for (int64_t c = 0; c < args.G; ++c, weight += KW * kWidth) {
+        const Lanes lanes = lanes_of(args.G, c);
+        Vec w[KW];
+#pragma GCC unroll 4
+        for (int j = 0; j < KW; ++j) w[j] = simd::load(weight + j * kWidth);
+#pragma GCC unroll 32
+        for (int q = 0; q < (MR - 1) * S + KW; ++q) {
+          const Vec value = permute(simd::load(x + q * kWidth), lanes);
+#pragma GCC unroll 4
+          for (int j = 0; j < KW; ++j)
+            if (q >= j && (q - j) % S == 0 && (q - j) / S < MR)
+              acc[(q - j) / S] = simd::fma(value, w[j], acc[(q - j) / S]);
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i)
+      simd::store(args.y + i * args.y_pixel, args.relu ? simd::max(simd::zero(), acc[i]) : acc[i]);
+  }
+};
+
+using RowKernel = void (*)(const RowArguments&);
+
+template <int KW, int S>
+RowKernel row_kernel(int64_t pixels) {
+  static const RowKernel table[] = {
+      RowBlock<KW, S, 1>::run,  RowBlock<KW, S, 2>::run,  RowBlock<KW, S, 3>::run,  RowBlock<KW, S, 4>::run,
+      RowBlock<KW, S, 5>::run,  RowBlock<KW, S, 6>::run,  RowBlock<KW, S, 7>::run,  RowBlock<KW, S, 8>::run,
+#if defined(__AVX512F__)
+      RowBlock<KW, S, 9>::run,  RowBlock<KW, S, 10>::run, RowBlock<KW, S, 11>::run, RowBlock<KW, S, 12>::run,
+      RowBlock<KW, S, 13>::run, RowBlock<KW, S, 14>::run,
+#endif
+  };
+  return table[pixels - 1];
+}
+
+RowKernel row_kernel(int64_t taps_w, int64_t stride, int64_t pixels) {
+  if (stride == 2) return taps_w == 1 ? row_kernel<1, 2>(pixels) : row_kernel<3, 2>(pixels);
+  return taps_w == 1 ? row_kernel<1, 1>(pixels) : taps_w == 2 ? row_kernel<2, 1>(pixels) : row_kernel<3, 1>(pixels);
+}
+
+struct GradientRowArguments {
+  const float* x;  // input pixel under the first tap of the row's first output, in the copy
+  const float* grad_output;
+  int64_t pixels, grad_pixel;
+  int64_t G, c;    // the first channel of a group that is multiplied
+  float* partial;  // (KW, G, kWidth), at the first channel; added to
+};
+
+// partial[j, c] += sum over the row's pixels of permute(x[pixel * S + j], c) * grad_output[pixel], for `Channels`
+// neighbouring c.
+template <int KW, int S, int Channels>
+struct GradientRow {
+  template <int MR>
+  FASTCNN_INLINE void pixels(const float* x, const float* gradient, int64_t grad_pixel, const Lanes* lanes,
+                             Vec (&acc)[KW][Channels]) {
+#pragma GCC unroll 16
+    for (int q = 0; q < (MR - 1) * S + KW; ++q) {
+      const Vec loaded = simd::load(x + q * kWidth);
+#pragma GCC unroll 4
+      for (int c = 0; c < Channels; ++c) {
+        const Vec value = permute(loaded, lanes[c]);
+#pragma GCC unroll 4
+        for (int j = 0; j < KW; ++j)
+          if (q >= j && (q - j) % S == 0 && (q - j) / S < MR)
+            acc[j][c] = simd::fma(value, simd::load(gradient + (q - j) / S * grad_pixel), acc[j][c]);
+      }
+    }
+  }
+
+  static void run(const GradientRowArguments& args) {
+    Vec acc[KW][Channels];
+    Lanes lanes[Channels];
+#pragma GCC unroll 4
+    for (int c = 0; c < Channels; ++c) {
+      lanes[c] = lanes_of(args.G, args.c + c);
+#pragma GCC unroll 4
+      for (int j = 0; j < KW; ++j) acc[j][c] = simd::zero();
+    }
+    const float *x = args.x, *gradient = args.grad_output;
+    int64_t p = 0;
+    for (; p + kGradientPixels <= args.pixels; p += kGradientPixels) {
+      pixels<kGradientPixels>(x, gradient, args.grad_pixel, lanes, acc);
+      x += kGradientPixels * S * kWidth;
+      gradient += kGradientPixels * args.grad_pixel;
+    }
+    for (; p < args.pixels; ++p) {
+      pixels<1>(x, gradient, args.grad_pixel, lanes, acc);
+      x += S * kWidth;
+      gradient += args.grad_pixel;
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < Channels; ++c) {
+#pragma GCC unroll 4
+      for (int j = 0; j < KW; ++j) {
+        float* to = args.partial + (j * args.G + c) * kWidth;
+        simd::store(to, simd::load(to) + acc[j][c]);
+      }
+    }
+  }
+};
+
+void (*gradient_row(int64_t taps_w, int64_t stride, int64_t channels))(const GradientRowArguments&) {
+  constexpr int C = kGradientChannels;
+  if (channels < C) {
+    if (stride == 2) return taps_w == 1 ? GradientRow<1, 2, 2>::run : GradientRow<3, 2, 2>::run;
+    return taps_w == 1 ? GradientRow<1, 1, 2>::run : GradientRow<3, 1, 2>::run;
+  }
+  if (stride == 2) return taps_w == 1 ? GradientRow<1, 2, C>::run : GradientRow<3, 2, C>::run;
+  return taps_w == 1 ? GradientRow<1, 1, C>::run : GradientRow<3, 1, C>::run;
+}
+
+// to[lane] += sum of a row of grad_output.
+void add_row(const float* gradient, int64_t pixels, int64_t pixel, float* to) {
+  Vec sum = simd::load(to);
+  for (int64_t p = 0; p < pixels; ++p) sum = sum + simd::load(gradient + p * pixel);
+  simd::store(to, sum);
+}
+
+}  // namespace
+
+int64_t conv2d_grouped_width(const Correlation& conv) {
+  const bool group = conv.C == conv.O && (conv.C == 2 || conv.C == 4 || conv.C == 8) && conv.C < kWidth;
+  const bool row = conv.taps_w <= kMaxTaps && conv.dilation_w == 1 &&
+                   (conv.stride_w == 1 || (conv.stride_w == 2 && conv.taps_w != 2));
+  return conv.groups > 1 && group && row && conv.groups * conv.C % kWidth == 0 ? kWidth : 0;
+}
+
+// packed[vector][t_h][c][t_w][kWidth].
+void conv2d_grouped_pack(const Correlation& conv, const WeightView& view, const float* weight, float* packed) {
+  for (int64_t o = 0; o < conv.groups * conv.O; ++o) {
+    const float* filter = weight + view.start + o / conv.O * view.group + o % conv.O * view.lane;
+    float* to = packed + o / kWidth * conv.taps_h * conv.taps_w * conv.C * kWidth + o % kWidth;
+    for (int64_t h = 0; h < conv.taps_h; ++h)
+      for (int64_t c = 0; c < conv.C; ++c)
+        for (int64_t w = 0; w < conv.taps_w; ++w, to += kWidth)
+          *to = filter[h * view.tap_h + w * view.tap_w + c * view.channel];
+  }
+}
+
+void conv2d_grouped_correlate(const Correlation& conv, const float* x, const float* packed, const float* bias,
+                              bool relu, float* y, float* scratch, int64_t scratch_floats) {
+  const int64_t channels = conv.groups * conv.C;
+  const int64_t filters = conv.taps_h * conv.taps_w * conv.C * kWidth;
+  const int64_t blocks = (conv.W_out + kPixels - 1) / kPixels;
+
+  parallel_for(bands_of(conv), [&](int64_t chunk) {
+    const Band band = band_of(conv, chunk);
+    float* copy = scratch + current_worker() * scratch_floats;
+    for (int64_t o = 0; o < channels; o += kWidth) {
+      copy_band(conv, band, x + o, channels, kWidth, copy);
+      RowArguments args;
+      args.weight = packed + o / kWidth * filters;
+      args.bias = bias ? bias + o : nullptr;
+      args.x_tap_row = conv.dilation_h * conv.row;
+      args.y_pixel = conv.y_pixel;
+      args.taps_h = conv.taps_h;
+      args.G = conv.C;
+      args.relu = relu;
+      for (int64_t n = band.image_begin; n < band.image_end; ++n) {
+        for (int64_t r = band.row_begin; r < band.row_end; ++r) {
+          const float* row =
+              copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
+          for (int64_t block = 0; block < blocks; ++block) {
+            const int64_t begin = conv.W_out * block / blocks, end = conv.W_out * (block + 1) / blocks;
+            args.x = row + begin * conv.stride_w * kWidth;
+            args.y = y + conv.y_offset + n * conv.y_image + r * conv.y_row + begin * conv.y_pixel + o;
+            row_kernel(conv.taps_w, conv.stride_w, end - begin)(args);
+          }
+        }
+      }
+    }
+  });
+}
+
+// A chunk owns some vectors of channels and a part of the bands.
+void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* input, const float* grad_output,
+                                   float* partial, float* bias_partial, float* scratch, int64_t scratch_floats) {
+  const Correlation& conv = plan.conv;
+  const int64_t channels = conv.groups * conv.C, vectors = channels / kWidth;
+  const int64_t filters = conv.taps_h * conv.taps_w * conv.C * kWidth;
+  const int64_t bands = bands_of(conv);
+  const int64_t step = min_of(conv.C, kGradientChannels);
+  const auto kernel = gradient_row(conv.taps_w, conv.stride_w, conv.C);
+
+  parallel_for(plan.splits * plan.slices, [&](int64_t chunk) {
+    const int64_t split = chunk / plan.slices, slice = chunk % plan.slices;
+    const int64_t vector_begin = vectors * slice / plan.slices, vector_end = vectors * (slice + 1) / plan.slices;
+    const int64_t band_begin = bands * split / plan.splits, band_end = bands * (split + 1) / plan.splits;
+    float* copy = scratch + current_worker() * scratch_floats;
+    float* sums = partial + (split * vectors + vector_begin) * filters;
+    memset(sums, 0, size_t((vector_end - vector_begin) * filters) * sizeof(float));
+    float* bias_sums = bias_partial ? bias_partial + split * channels : nullptr;
+    if (bias_sums)
+      memset(bias_sums + vector_begin * kWidth, 0, size_t((vector_end - vector_begin) * kWidth) * sizeof(float));
+    for (int64_t b = band_begin; b < band_end; ++b) {
+      const Band band = band_of(conv, b);
+      for (int64_t v = vector_begin; v < vector_end; ++v) {
+        copy_band(conv, band, input + v * kWidth, channels, kWidth, copy);
+        GradientRowArguments args;
+        args.pixels = conv.W_out;
+        args.grad_pixel = channels;
+        args.G = conv.C;
+        for (int64_t n = band.image_begin; n < band.image_end; ++n) {
+          for (int64_t r = band.row_begin; r < band.row_end; ++r) {
+            args.grad_output = grad_output + (n * conv.H_out + r) * conv.W_out * channels + v * kWidth;
+            if (bias_sums) add_row(args.grad_output, conv.W_out, channels, bias_sums + v * kWidth);
+            for (int64_t h = 0; h < conv.taps_h; ++h) {
+              args.x = copy + (n - band.image_begin) * conv.image +
+                       ((r - band.row_begin) * conv.stride_h + h * conv.dilation_h) * conv.row;
+              for (args.c = 0; args.c < conv.C; args.c += step) {
+                args.partial = partial + (split * vectors + v) * filters + (h * conv.taps_w * conv.C + args.c) * kWidth;
+                kernel(args);
+              }
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+// grad_weight[o, h, w, c] = sum over splits of partial[split][vector][h][w][c][lane], and the same for the bias.
+void conv2d_grouped_weight_reduce(const WeightGradient& plan, const float* partial, const float* bias_partial,
+                                  float* grad_weight, float* grad_bias) {
+  const Correlation& conv = plan.conv;
+  const int64_t channels = conv.groups * conv.C, rows = conv.taps_h * conv.taps_w * conv.C;
+  const auto sum_of_splits = [&](const float* from, int64_t stride) {
+    Vec sum = simd::load(from);
+    for (int64_t s = 1; s < plan.splits; ++s) sum = sum + simd::load(from + s * stride);
+    return sum;
+  };
+  for (int64_t o = 0; o < channels; o += kWidth) {
+    for (int64_t row = 0; row < rows; ++row) {
+      float sums[kWidth];
+      simd::store(sums, sum_of_splits(partial + o * rows + row * kWidth, channels * rows));
+      for (int64_t lane = 0; lane < kWidth; ++lane) grad_weight[(o + lane) * rows + row] = sums[lane];
+    }
+    if (grad_bias) simd::store(grad_bias + o, sum_of_splits(bias_partial + o, channels));
+  }
+}
+
+}  // namespace FASTCNN_ISA
+}  // namespace fastcnn
