@@ -49,8 +49,8 @@ void correlate(Correlation conv, const WeightView& view, const float* x, const f
     FASTCNN_CPU(conv2d_depthwise)(conv, x, floats(packed), bias, relu, y);
     return;
   }
-  if (const int64_t width = FASTCNN_CPU(conv2d_grouped_width)(conv)) {
-    plan_grouped(&conv, width);
+  if (FASTCNN_CPU(conv2d_grouped_suits)(conv)) {
+    plan_grouped(&conv);
     const Tensor packed = float_workspace(conv.taps_h * conv.taps_w * conv.C * conv.groups * conv.O);
     const int64_t slot = scratch_floats(conv);
     const Tensor scratch = worker_scratch(slot);
@@ -174,9 +174,8 @@ void backward_weight_depthwise(const Conv2dShape& s, const float* grad_output, c
   (splits, 1, taps, s.C_out, s.C_out, floats(partial), bias_partial, grad_weight, grad_bias);
 }
 
-// Channels of a vector of the weight gradient for small groups, 0 where there is none.
-int64_t grouped_weight_width(const Conv2dShape& s) {
-  return s.kW == 2 ? 0 : FASTCNN_CPU(conv2d_grouped_width)(forward_correlation(s));
+bool grouped_weight_suits(const Conv2dShape& s) {
+  return s.kW != 2 && FASTCNN_CPU(conv2d_grouped_suits)(forward_correlation(s));
 }
 
 void backward_weight_float(const Conv2dShape& s, const float* grad_output, const float* input, float* grad_weight,
@@ -196,8 +195,8 @@ void backward_weight_float(const Conv2dShape& s, const float* grad_output, const
     FASTCNN_CPU(winograd_weight_reduce)(plan, floats(partial), floats(bias), grad_weight, grad_bias);
     return;
   }
-  if (const int64_t width = grouped_weight_width(s)) {
-    const WeightGradient plan = plan_grouped_weight_gradient(s, width);
+  if (grouped_weight_suits(s)) {
+    const WeightGradient plan = plan_grouped_weight_gradient(s);
     const Tensor partial = float_workspace(checked_mul(plan.splits * (s.kH * s.kW * s.C_group() + 1), s.C_out));
     float* bias_partial = grad_bias ? floats(partial) + plan.splits * s.kH * s.kW * s.C_group() * s.C_out : nullptr;
     const int64_t slot = scratch_floats(plan.conv);
@@ -211,7 +210,7 @@ void backward_weight_float(const Conv2dShape& s, const float* grad_output, const
   const int64_t rows = s.kH * s.kW * s.C_group();
   const Tensor partial = float_workspace(checked_mul(plan.splits * s.groups * (rows + 1), plan.lanes));
   float* bias_partial = grad_bias ? floats(partial) + plan.splits * s.groups * rows * plan.lanes : nullptr;
-  const int64_t slot = scratch_floats(plan);
+  const int64_t slot = scratch_floats(plan, tile);
   const Tensor scratch = worker_scratch(slot);
   FASTCNN_CPU(conv2d_weight_partial)
   (plan, input, grad_output, floats(partial), bias_partial, floats(scratch), slot);
@@ -369,11 +368,11 @@ std::tuple<std::string, std::string, std::string> conv2d_algorithms(const Shape&
     return grouped ? "grouped" : allowed && winograd ? "winograd" : "direct";
   };
   const auto correlation = [&](const Correlation& conv) {
-    return name(FASTCNN_CPU(conv2d_grouped_width)(conv) > 0, winograd_suits(conv, tile));
+    return name(FASTCNN_CPU(conv2d_grouped_suits)(conv), winograd_suits(conv, tile));
   };
   const bool blocks = backward_block_width(s, tile) > 1;
   return {correlation(forward_correlation(s)), blocks ? "direct by blocks" : correlation(backward_correlation(s, 0, 0)),
-          name(grouped_weight_width(s) > 0, winograd_weight_suits(forward_correlation(s), tile))};
+          name(grouped_weight_suits(s), winograd_weight_suits(forward_correlation(s), tile))};
 }
 
 }  // namespace

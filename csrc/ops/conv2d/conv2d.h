@@ -67,6 +67,7 @@ struct WeightGradient {
   int64_t splits;         // the bands are dealt to this many partial sums
   int64_t slices, slice;  // and the channels of a group to `slices` chunks of `slice` channels
   int64_t lanes;          // C_out / groups rounded up to whole grains
+  int64_t packed_pixels;  // most pixels of grad_output that are packed at a time
 };
 
 // Packed weights of the active ISA come in panels of `panel` lanes, the last one a multiple of `grain`.
@@ -99,12 +100,12 @@ int64_t backward_block_width(const Conv2dShape& shape, const Conv2dTile& tile); 
 BackwardBlocks backward_blocks(const Conv2dShape& shape, int64_t tap_h, int64_t column, int64_t width, int64_t count);
 
 void plan_bands(Correlation* conv, const Conv2dTile& tile);  // fills in the blocking
-void plan_grouped(Correlation* conv, int64_t width);         // of the kernels for small groups
-WeightGradient plan_grouped_weight_gradient(const Conv2dShape& shape, int64_t width);
+void plan_grouped(Correlation* conv);                        // of the kernels for small groups
+WeightGradient plan_grouped_weight_gradient(const Conv2dShape& shape);
 WeightGradient plan_weight_gradient(const Conv2dShape& shape, const Conv2dTile& tile);
 int64_t packed_floats(const Correlation& conv, const Conv2dTile& tile);
 int64_t scratch_floats(const Correlation& conv);  // per worker
-int64_t scratch_floats(const WeightGradient& plan);
+int64_t scratch_floats(const WeightGradient& plan, const Conv2dTile& tile);
 
 // conv2d_correlate_cpu.cpp. `scratch` has num_threads() slots of scratch_floats(conv) floats.
 FASTCNN_DECLARE_CPU(Conv2dTile, conv2d_tile)
@@ -154,9 +155,9 @@ FASTCNN_DECLARE_CPU(void, winograd_weight_partial, const WinogradWeight& plan, c
 FASTCNN_DECLARE_CPU(void, winograd_weight_reduce, const WinogradWeight& plan, const float* partial,
                     const float* bias_partial, float* grad_weight, float* grad_bias)
 
-// conv2d_grouped_cpu.cpp: groups of 2, 4 or 8 input and as many output channels. The width is 0 where it does not
-// apply, else the channels of a vector: packed weights and partial sums are (vectors, taps, C, width).
-FASTCNN_DECLARE_CPU(int64_t, conv2d_grouped_width, const Correlation& conv)
+// conv2d_grouped_cpu.cpp: groups of 2, 4 or 8 input and as many output channels. Packed weights are (vectors of
+// channels, taps_h, C, taps_w, lanes), partial sums (splits, vectors, taps_h, taps_w, C, lanes).
+FASTCNN_DECLARE_CPU(bool, conv2d_grouped_suits, const Correlation& conv)
 FASTCNN_DECLARE_CPU(void, conv2d_grouped_pack, const Correlation& conv, const WeightView& view, const float* weight,
                     float* packed)
 FASTCNN_DECLARE_CPU(void, conv2d_grouped_correlate, const Correlation& conv, const float* x, const float* packed,

@@ -27,13 +27,11 @@ struct GradientArguments {
   float* partial;           // at the panel's first lane
   const int64_t* x_offset;  // of the block's rows
   const int64_t* row;       // where the rows lie in partial
-  int64_t lanes;            // of the last vector that exist
   bool first;               // partial is written, not added to
 };
 
-// partial[row[i] + o] (+)= sum over the pixels of steps of input[x_offset[i] + step] * grad_output[pixel, o]. With
-// `tail` the last vector of grad_output has only args.lanes lanes.
-void gradient_block(const GradientArguments& args, int64_t rows, int64_t width, const Steps& steps, bool tail);
+// partial[row[i] + o] (+)= sum over the pixels of steps of input[x_offset[i] + step] * grad_output[pixel, o].
+void gradient_block(const GradientArguments& args, int64_t rows, int64_t width, const Steps& steps);
 
 }  // namespace FASTCNN_ISA
 }  // namespace fastcnn

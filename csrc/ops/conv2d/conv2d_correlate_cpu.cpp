@@ -5,6 +5,7 @@
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_band.h"
 #include "ops/conv2d/conv2d_block.h"
+#include "ops/matmul/transpose.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
@@ -29,12 +30,13 @@ struct CorrelateBlock {
       }
     }
     const int64_t stride = MR > 1 ? args.x_offset[1] - args.x_offset[0] : 0;
+    constexpr int64_t kStep = NV * kWidth + NH * kGrain;
     if (equidistant(args.x_offset, MR)) {
-      Block<MR, NV, NH>::template accumulate<Rows::equidistant, false>(
-          block, args.x, args.x_offset, stride, args.weights, NV * kWidth + NH * kGrain, steps, kWidth);
+      Block<MR, NV, NH>::template accumulate<Rows::equidistant>(block, args.x, args.x_offset, stride, args.weights,
+                                                                kStep, steps);
     } else {
-      Block<MR, NV, NH>::template accumulate<Rows::anywhere, false>(block, args.x, args.x_offset, stride, args.weights,
-                                                                    NV * kWidth + NH * kGrain, steps, kWidth);
+      Block<MR, NV, NH>::template accumulate<Rows::anywhere>(block, args.x, args.x_offset, stride, args.weights, kStep,
+                                                             steps);
     }
     if (args.relu) {
 #pragma GCC unroll 16
@@ -74,29 +76,31 @@ Conv2dTile conv2d_tile() { return {kGrain, kPanel}; }
 // packed[g][panel][t_h][t_w][c][lanes of the panel]; a panel has kPanel lanes, the last one as many whole grains as it
 // needs, missing channels zero.
 void conv2d_pack(const Correlation& conv, const WeightView& view, const float* weight, float* packed) {
-  const int64_t panels = (conv.O + kPanel - 1) / kPanel;
+  constexpr int64_t kRun = 64;                 // channels of a piece of work
+  constexpr int64_t kPieceFloats = 16 * 1024;  // least weights of a chunk
+  const int64_t panels = (conv.O + kPanel - 1) / kPanel, runs = (conv.C + kRun - 1) / kRun;
   const int64_t lanes = (conv.O + kGrain - 1) / kGrain * kGrain;
-  const int64_t steps = conv.taps_h * conv.taps_w * conv.C;
-  parallel_for(conv.groups * panels, [&](int64_t chunk) {
-    const int64_t g = chunk / panels, o = chunk % panels * kPanel;
-    const int64_t width = min_of(kPanel, lanes - o), valid = min_of(width, conv.O - o);
-    float* to = packed + (g * lanes + o) * steps;
-    const float* group = weight + view.start + g * view.group + o * view.lane;
-    for (int64_t t = 0; t < conv.taps_h * conv.taps_w; ++t) {
-      const float* tap = group + t / conv.taps_w * view.tap_h + t % conv.taps_w * view.tap_w;
-      if (view.lane == 1 && valid == kPanel) {
-        for (int64_t c = 0; c < conv.C; ++c, to += kPanel)
-          for (int64_t v = 0; v < kPanel; v += kWidth) simd::store(to + v, simd::load(tap + c * view.channel + v));
+  const int64_t taps = conv.taps_h * conv.taps_w;
+  const int64_t piece = min_of(conv.C, kRun) * min_of(conv.O, kPanel);
+  parallel_ranges(conv.groups * panels * taps * runs, kPieceFloats / piece + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t g = i / (panels * taps * runs), o = i / (taps * runs) % panels * kPanel;
+      const int64_t t = i / runs % taps, c = i % runs * kRun, count = min_of(kRun, conv.C - c);
+      const int64_t width = min_of(kPanel, lanes - o), valid = min_of(width, conv.O - o);
+      float* to = packed + (g * lanes + o) * taps * conv.C + (t * conv.C + c) * width;
+      const float* from = weight + view.start + g * view.group + o * view.lane + t / conv.taps_w * view.tap_h +
+                          t % conv.taps_w * view.tap_w + c * view.channel;
+      if (view.channel == 1) {
+        transpose_rows(from, view.lane, valid, count, to, width);
+        for (int64_t k = 0; k < count && valid < width; ++k)
+          for (int64_t lane = valid; lane < width; ++lane) to[k * width + lane] = 0.0f;
         continue;
       }
-      // Runs of 16 channels of one lane at a time: both sides stay in L1.
-      for (int64_t c0 = 0; c0 < conv.C; c0 += 16, to += 16 * width) {
-        const int64_t count = min_of(16, conv.C - c0);
-        for (int64_t lane = 0; lane < width; ++lane) {
-          const float* from = tap + lane * view.lane + c0 * view.channel;
-          for (int64_t c = 0; c < count; ++c) to[c * width + lane] = lane < valid ? from[c * view.channel] : 0.0f;
-        }
-        if (count < 16) to -= (16 - count) * width;
+      for (int64_t k = 0; k < count; ++k, to += width, from += view.channel) {
+        int64_t lane = 0;
+        if (view.lane == 1)
+          for (; lane + kWidth <= valid; lane += kWidth) simd::store(to + lane, simd::load(from + lane));
+        for (; lane < width; ++lane) to[lane] = lane < valid ? from[lane * view.lane] : 0.0f;
       }
     }
   });

@@ -4,8 +4,8 @@
 //   y[pixel, o] = sum over taps and c < G of x[pixel + tap, o / G * G + c] * w[o, tap, c],
 //
 // which every tap of a row uses again for another output pixel: a permuted vector serves up to taps_w multiply-adds.
-// A chunk is a band of output rows; for each vector of channels it copies the band's input with the zeros of the
-// padding, as in the direct kernel.
+// A chunk copies a band of the input with the zeros of the padding, as in the direct kernel; all vectors of channels
+// then meet the same block of pixels, so that memory is read and written in one stream.
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_band.h"
@@ -47,7 +47,7 @@ struct RowArguments {
   const float* weight;  // (taps_h, G, taps_w, kWidth)
   const float* bias;    // of the vector, or null
   float* y;             // of the first output
-  int64_t x_tap_row, y_pixel, taps_h, G;
+  int64_t x_pixel, x_tap_row, y_pixel, taps_h, G;
   bool relu;
 };
 
@@ -61,15 +61,15 @@ struct RowBlock {
     for (int i = 0; i < MR; ++i) acc[i] = bias;
     const float* weight = args.weight;
     for (int64_t h = 0; h < args.taps_h; ++h) {
-      const float* x = args.x + h * args.x_tap_row;
       for (int64_t c = 0; c < args.G; ++c, weight += KW * kWidth) {
+        const float* x = args.x + h * args.x_tap_row;
         const Lanes lanes = lanes_of(args.G, c);
         Vec w[KW];
 #pragma GCC unroll 4
         for (int j = 0; j < KW; ++j) w[j] = simd::load(weight + j * kWidth);
 #pragma GCC unroll 32
-        for (int q = 0; q < (MR - 1) * S + KW; ++q) {
-          const Vec value = permute(simd::load(x + q * kWidth), lanes);
+        for (int q = 0; q < (MR - 1) * S + KW; ++q, x += args.x_pixel) {
+          const Vec value = permute(simd::load(x), lanes);
 #pragma GCC unroll 4
           for (int j = 0; j < KW; ++j)
             if (q >= j && (q - j) % S == 0 && (q - j) / S < MR)
@@ -106,7 +106,7 @@ RowKernel row_kernel(int64_t taps_w, int64_t stride, int64_t pixels) {
 struct GradientRowArguments {
   const float* x;  // input pixel under the first tap of the row's first output, in the copy
   const float* grad_output;
-  int64_t pixels, grad_pixel;
+  int64_t pixels, x_pixel, grad_pixel;
   int64_t G, c;    // the first channel of a group that is multiplied
   float* partial;  // (KW, G, kWidth), at the first channel; added to
 };
@@ -116,11 +116,11 @@ struct GradientRowArguments {
 template <int KW, int S, int Channels>
 struct GradientRow {
   template <int MR>
-  FASTCNN_INLINE void pixels(const float* x, const float* gradient, int64_t grad_pixel, const Lanes* lanes,
-                             Vec (&acc)[KW][Channels]) {
+  FASTCNN_INLINE void pixels(const float* x, int64_t x_pixel, const float* gradient, int64_t grad_pixel,
+                             const Lanes* lanes, Vec (&acc)[KW][Channels]) {
 #pragma GCC unroll 16
     for (int q = 0; q < (MR - 1) * S + KW; ++q) {
-      const Vec loaded = simd::load(x + q * kWidth);
+      const Vec loaded = simd::load(x + q * x_pixel);
 #pragma GCC unroll 4
       for (int c = 0; c < Channels; ++c) {
         const Vec value = permute(loaded, lanes[c]);
@@ -144,13 +144,13 @@ struct GradientRow {
     const float *x = args.x, *gradient = args.grad_output;
     int64_t p = 0;
     for (; p + kGradientPixels <= args.pixels; p += kGradientPixels) {
-      pixels<kGradientPixels>(x, gradient, args.grad_pixel, lanes, acc);
-      x += kGradientPixels * S * kWidth;
+      pixels<kGradientPixels>(x, args.x_pixel, gradient, args.grad_pixel, lanes, acc);
+      x += kGradientPixels * S * args.x_pixel;
       gradient += kGradientPixels * args.grad_pixel;
     }
     for (; p < args.pixels; ++p) {
-      pixels<1>(x, gradient, args.grad_pixel, lanes, acc);
-      x += S * kWidth;
+      pixels<1>(x, args.x_pixel, gradient, args.grad_pixel, lanes, acc);
+      x += S * args.x_pixel;
       gradient += args.grad_pixel;
     }
 #pragma GCC unroll 4
@@ -183,11 +183,11 @@ void add_row(const float* gradient, int64_t pixels, int64_t pixel, float* to) {
 
 }  // namespace
 
-int64_t conv2d_grouped_width(const Correlation& conv) {
+bool conv2d_grouped_suits(const Correlation& conv) {
   const bool group = conv.C == conv.O && (conv.C == 2 || conv.C == 4 || conv.C == 8) && conv.C < kWidth;
   const bool row = conv.taps_w <= kMaxTaps && conv.dilation_w == 1 &&
                    (conv.stride_w == 1 || (conv.stride_w == 2 && conv.taps_w != 2));
-  return conv.groups > 1 && group && row && conv.groups * conv.C % kWidth == 0 ? kWidth : 0;
+  return conv.groups > 1 && group && row && conv.groups * conv.C % kWidth == 0;
 }
 
 // packed[vector][t_h][c][t_w][kWidth].
@@ -211,25 +211,26 @@ void conv2d_grouped_correlate(const Correlation& conv, const float* x, const flo
   parallel_for(bands_of(conv), [&](int64_t chunk) {
     const Band band = band_of(conv, chunk);
     float* copy = scratch + current_worker() * scratch_floats;
-    for (int64_t o = 0; o < channels; o += kWidth) {
-      copy_band(conv, band, x + o, channels, kWidth, copy);
-      RowArguments args;
-      args.weight = packed + o / kWidth * filters;
-      args.bias = bias ? bias + o : nullptr;
-      args.x_tap_row = conv.dilation_h * conv.row;
-      args.y_pixel = conv.y_pixel;
-      args.taps_h = conv.taps_h;
-      args.G = conv.C;
-      args.relu = relu;
-      for (int64_t n = band.image_begin; n < band.image_end; ++n) {
-        for (int64_t r = band.row_begin; r < band.row_end; ++r) {
-          const float* row =
-              copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
-          for (int64_t block = 0; block < blocks; ++block) {
-            const int64_t begin = conv.W_out * block / blocks, end = conv.W_out * (block + 1) / blocks;
-            args.x = row + begin * conv.stride_w * kWidth;
+    copy_band(conv, band, x, channels, channels, copy);
+    RowArguments args;
+    args.x_pixel = conv.pixel;
+    args.x_tap_row = conv.dilation_h * conv.row;
+    args.y_pixel = conv.y_pixel;
+    args.taps_h = conv.taps_h;
+    args.G = conv.C;
+    args.relu = relu;
+    for (int64_t n = band.image_begin; n < band.image_end; ++n) {
+      for (int64_t r = band.row_begin; r < band.row_end; ++r) {
+        const float* row = copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
+        for (int64_t block = 0; block < blocks; ++block) {
+          const int64_t begin = conv.W_out * block / blocks, end = conv.W_out * (block + 1) / blocks;
+          const RowKernel kernel = row_kernel(conv.taps_w, conv.stride_w, end - begin);
+          for (int64_t o = 0; o < channels; o += kWidth) {
+            args.x = row + begin * conv.stride_w * conv.pixel + o;
+            args.weight = packed + o / kWidth * filters;
+            args.bias = bias ? bias + o : nullptr;
             args.y = y + conv.y_offset + n * conv.y_image + r * conv.y_row + begin * conv.y_pixel + o;
-            row_kernel(conv.taps_w, conv.stride_w, end - begin)(args);
+            kernel(args);
           }
         }
       }
@@ -237,43 +238,41 @@ void conv2d_grouped_correlate(const Correlation& conv, const float* x, const flo
   });
 }
 
-// A chunk owns some vectors of channels and a part of the bands.
+// A chunk owns a part of the bands.
 void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* input, const float* grad_output,
                                    float* partial, float* bias_partial, float* scratch, int64_t scratch_floats) {
   const Correlation& conv = plan.conv;
-  const int64_t channels = conv.groups * conv.C, vectors = channels / kWidth;
+  const int64_t channels = conv.groups * conv.C;
   const int64_t filters = conv.taps_h * conv.taps_w * conv.C * kWidth;
   const int64_t bands = bands_of(conv);
   const int64_t step = min_of(conv.C, kGradientChannels);
   const auto kernel = gradient_row(conv.taps_w, conv.stride_w, conv.C);
 
-  parallel_for(plan.splits * plan.slices, [&](int64_t chunk) {
-    const int64_t split = chunk / plan.slices, slice = chunk % plan.slices;
-    const int64_t vector_begin = vectors * slice / plan.slices, vector_end = vectors * (slice + 1) / plan.slices;
-    const int64_t band_begin = bands * split / plan.splits, band_end = bands * (split + 1) / plan.splits;
+  parallel_for(plan.splits, [&](int64_t split) {
     float* copy = scratch + current_worker() * scratch_floats;
-    float* sums = partial + (split * vectors + vector_begin) * filters;
-    memset(sums, 0, size_t((vector_end - vector_begin) * filters) * sizeof(float));
+    float* sums = partial + split * channels / kWidth * filters;
+    memset(sums, 0, size_t(channels / kWidth * filters) * sizeof(float));
     float* bias_sums = bias_partial ? bias_partial + split * channels : nullptr;
-    if (bias_sums)
-      memset(bias_sums + vector_begin * kWidth, 0, size_t((vector_end - vector_begin) * kWidth) * sizeof(float));
-    for (int64_t b = band_begin; b < band_end; ++b) {
+    if (bias_sums) memset(bias_sums, 0, size_t(channels) * sizeof(float));
+    GradientRowArguments args;
+    args.pixels = conv.W_out;
+    args.x_pixel = conv.pixel;
+    args.grad_pixel = channels;
+    args.G = conv.C;
+    for (int64_t b = bands * split / plan.splits; b < bands * (split + 1) / plan.splits; ++b) {
       const Band band = band_of(conv, b);
-      for (int64_t v = vector_begin; v < vector_end; ++v) {
-        copy_band(conv, band, input + v * kWidth, channels, kWidth, copy);
-        GradientRowArguments args;
-        args.pixels = conv.W_out;
-        args.grad_pixel = channels;
-        args.G = conv.C;
-        for (int64_t n = band.image_begin; n < band.image_end; ++n) {
-          for (int64_t r = band.row_begin; r < band.row_end; ++r) {
-            args.grad_output = grad_output + (n * conv.H_out + r) * conv.W_out * channels + v * kWidth;
-            if (bias_sums) add_row(args.grad_output, conv.W_out, channels, bias_sums + v * kWidth);
+      copy_band(conv, band, input, channels, channels, copy);
+      for (int64_t n = band.image_begin; n < band.image_end; ++n) {
+        for (int64_t r = band.row_begin; r < band.row_end; ++r) {
+          const float* row =
+              copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
+          for (int64_t o = 0; o < channels; o += kWidth) {
+            args.grad_output = grad_output + (n * conv.H_out + r) * conv.W_out * channels + o;
+            if (bias_sums) add_row(args.grad_output, conv.W_out, channels, bias_sums + o);
             for (int64_t h = 0; h < conv.taps_h; ++h) {
-              args.x = copy + (n - band.image_begin) * conv.image +
-                       ((r - band.row_begin) * conv.stride_h + h * conv.dilation_h) * conv.row;
+              args.x = row + h * conv.dilation_h * conv.row + o;
               for (args.c = 0; args.c < conv.C; args.c += step) {
-                args.partial = partial + (split * vectors + v) * filters + (h * conv.taps_w * conv.C + args.c) * kWidth;
+                args.partial = sums + o / kWidth * filters + (h * conv.taps_w * conv.C + args.c) * kWidth;
                 kernel(args);
               }
             }

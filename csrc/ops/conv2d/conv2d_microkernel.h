@@ -84,10 +84,9 @@ struct Block {
     }
   }
 
-  // Lanes >= `lanes` of the last (half) vector of b are not read when kTail.
-  template <Rows kAccess, bool kTail>
+  template <Rows kAccess>
   FASTCNN_INLINE void accumulate(Block& block, const float* a, const int64_t* offsets, int64_t stride, const float* b,
-                                 int64_t b_step, const Steps& steps, int64_t lanes) {
+                                 int64_t b_step, const Steps& steps) {
     Vec acc[MR][kFull];
     HalfVec half[MR];
     int64_t offset[MR];
@@ -104,9 +103,8 @@ struct Block {
       Vec v[kFull];
       HalfVec h{};
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j)
-        v[j] = kTail && !NH && j == NV - 1 ? simd::load_n(b + j * Vec::N, lanes) : simd::load(b + j * Vec::N);
-      if (NH) h = kTail ? load_half(b + NV * Vec::N, lanes) : load_half(b + NV * Vec::N);
+      for (int j = 0; j < NV; ++j) v[j] = simd::load(b + j * Vec::N);
+      if (NH) h = load_half(b + NV * Vec::N);
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
         const float value = row(i);

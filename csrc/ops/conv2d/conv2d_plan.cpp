@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kBandFloats = 64 * 1024;        // copy of one band's input: a quarter of a 1 MB L2 cache
 constexpr int64_t kLargeBandFloats = 160 * 1024;  // where the weights do not fit and stream past once per band
-constexpr int64_t kGroupedFloats = 16 * 1024;     // copy of one vector of channels: read once per row of taps
 constexpr int64_t kBandPixels = 512;
+constexpr int64_t kPackedPixels = 128;      // of grad_output: a panel of them stays in L1
 constexpr int64_t kSplitPixels = 768;       // least pixels behind a partial sum of the weight gradient
 constexpr int64_t kChunkFlops = 4'000'000;  // about 40 us of one core: less is not worth waking a thread for
 constexpr int64_t kChunks = 32;
@@ -192,29 +192,27 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
   choose_band(&conv, tile.panel, kBandFloats, wanted);
   set_image_stride(&conv);
   const int64_t bands = ceil_div(conv.N, conv.images) * ceil_div(conv.H_out, conv.rows);
+  plan.packed_pixels = std::max(kPackedPixels, conv.W_out);
   const int64_t partial = s.kH * s.kW * s.C_in * plan.lanes;
   plan.splits = std::max<int64_t>(1, std::min({bands, wanted, (int64_t(8) << 20) / partial}));
   return plan;
 }
 
-void plan_grouped(Correlation* conv, int64_t width) {
+void plan_grouped(Correlation* conv) {
   conv->in_place = false;
-  conv->pixel = width;
-  conv->row = ((conv->W_out - 1) * conv->stride_w + (conv->taps_w - 1) * conv->dilation_w + 1) * width;
+  conv->pixel = (ceil_div(conv->groups * conv->C, 16) | 1) * 16;  // an odd number of cache lines
+  conv->row = ((conv->W_out - 1) * conv->stride_w + (conv->taps_w - 1) * conv->dilation_w + 1) * conv->pixel;
   conv->slices = 1;
-  choose_band(conv, 0, kGroupedFloats, wanted_chunks(*conv));
+  choose_band(conv, 0, kLargeBandFloats, wanted_chunks(*conv));
   set_image_stride(conv);
 }
 
-WeightGradient plan_grouped_weight_gradient(const Conv2dShape& s, int64_t width) {
+WeightGradient plan_grouped_weight_gradient(const Conv2dShape& s) {
   WeightGradient plan{};
   plan.conv = forward_correlation(s);
-  plan_grouped(&plan.conv, width);
-  const Correlation& conv = plan.conv;
-  const int64_t bands = ceil_div(conv.N, conv.images) * ceil_div(conv.H_out, conv.rows);
-  const int64_t wanted = wanted_chunks(conv);
-  plan.slices = std::min(wanted, s.C_in / width);
-  plan.splits = std::clamp<int64_t>(wanted / plan.slices, 1, bands);
+  plan_grouped(&plan.conv);
+  const int64_t bands = ceil_div(plan.conv.N, plan.conv.images) * ceil_div(plan.conv.H_out, plan.conv.rows);
+  plan.splits = std::min<int64_t>(bands, 8);
   return plan;
 }
 
@@ -228,10 +226,11 @@ int64_t scratch_floats(const Correlation& conv) {
   return round_up(checked_add(offsets, copy), 16) + 16;
 }
 
-int64_t scratch_floats(const WeightGradient& plan) {
+int64_t scratch_floats(const WeightGradient& plan, const Conv2dTile& tile) {
   const int64_t offsets = 4 * plan.conv.taps_h * plan.conv.taps_w * plan.slice + 16;
+  const int64_t packed = plan.packed_pixels * tile.panel;
   const int64_t copy = plan.conv.in_place ? 0 : checked_mul(plan.conv.images, plan.conv.image);
-  return round_up(checked_add(offsets, copy), 16) + 16;
+  return round_up(checked_add(offsets + packed, copy), 16) + 16;
 }
 
 }  // namespace fastcnn

@@ -1,56 +1,54 @@
 // Weight gradient: grad_weight[(i, j, c), o] = sum over pixels of input[pixel, (i, j, c)] * grad_output[pixel, o].
-// A chunk owns some channels and some bands of pixels. Per band the accumulators of a register block (rows (i, j, c),
-// lanes o) stay in registers while the pixels stream past; the blocks are summed over the bands in `partial`, and the
-// partial sums over the chunks in a fixed order by conv2d_weight_reduce, which also transposes.
+// A chunk owns some channels and some bands of pixels. Per part of a band the accumulators of a register block (rows
+// (i, j, c), lanes o) stay in registers while the pixels stream past, those of grad_output packed by panels; the blocks
+// are summed over the parts in `partial`, and the partial sums over the chunks in a fixed order by
+// conv2d_weight_reduce, which also transposes.
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d_band.h"
 #include "ops/conv2d/conv2d_block.h"
+#include "ops/matmul/transpose.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
 
-template <int MR, int NV, int NH, bool kTail>
-FASTCNN_INLINE void multiply_and_add(const GradientArguments& args, const Steps& steps) {
-  Block<MR, NV, NH> block;
-  Block<MR, NV, NH>::clear(block);
-  if (args.x_offset[MR - 1] - args.x_offset[0] == MR - 1) {
-    Block<MR, NV, NH>::template accumulate<Rows::adjacent, kTail>(block, args.input, args.x_offset, 1, args.grad_output,
-                                                                  args.pixel, steps, args.lanes);
-  } else {
-    Block<MR, NV, NH>::template accumulate<Rows::anywhere, kTail>(block, args.input, args.x_offset, 0, args.grad_output,
-                                                                  args.pixel, steps, args.lanes);
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-    float* to = args.partial + args.row[i];
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) {
-      Vec sum = block.acc[i][j];
-      if (!args.first) sum = simd::load(to + j * kWidth) + sum;
-      simd::store(to + j * kWidth, sum);
-    }
-    if (NH) {
-      HalfVec sum = block.half[i];
-      if (!args.first) sum = load_half(to + NV * kWidth) + sum;
-      store_half(to + NV * kWidth, sum, kGrain);
-    }
-  }
-}
-
 template <int MR, int NV, int NH>
 struct GradientBlock {
   static void run(const GradientArguments& args, const Steps& steps) {
-    multiply_and_add<MR, NV, NH, false>(args, steps);
+    using B = Block<MR, NV, NH>;
+    B block;
+    B::clear(block);
+    if (args.x_offset[MR - 1] - args.x_offset[0] == MR - 1) {
+      B::template accumulate<Rows::adjacent>(block, args.input, args.x_offset, 1, args.grad_output, args.pixel, steps);
+    } else {
+      B::template accumulate<Rows::anywhere>(block, args.input, args.x_offset, 0, args.grad_output, args.pixel, steps);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      float* to = args.partial + args.row[i];
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) {
+        Vec sum = block.acc[i][j];
+        if (!args.first) sum = simd::load(to + j * kWidth) + sum;
+        simd::store(to + j * kWidth, sum);
+      }
+      if (NH) {
+        HalfVec sum = block.half[i];
+        if (!args.first) sum = load_half(to + NV * kWidth) + sum;
+        store_half(to + NV * kWidth, sum, kGrain);
+      }
+    }
   }
 };
 
-template <int MR, int NV, int NH>
-struct GradientTailBlock {
-  static void run(const GradientArguments& args, const Steps& steps) {
-    multiply_and_add<MR, NV, NH, true>(args, steps);
+// to[p, lane] = from[p, lane] of `pixels` pixels, zero from lane `channels` on to `width`.
+void pack_gradient(const float* from, int64_t pixel, int64_t pixels, int64_t channels, int64_t width, float* to) {
+  for (int64_t p = 0; p < pixels; ++p, from += pixel, to += width) {
+    int64_t lane = 0;
+    for (; lane + kWidth <= channels; lane += kWidth) simd::store(to + lane, simd::load(from + lane));
+    for (; lane < width; ++lane) to[lane] = lane < channels ? from[lane] : 0.0f;
   }
-};
+}
 
 // to[lane] (+)= sum of `pixels` rows of grad_output, `pixel` floats apart.
 void sum_rows(const float* grad_output, int64_t pixel, int64_t pixels, int64_t channels, float* to, bool first) {
@@ -71,9 +69,8 @@ void sum_rows(const float* grad_output, int64_t pixel, int64_t pixels, int64_t c
 
 }  // namespace
 
-void gradient_block(const GradientArguments& args, int64_t rows, int64_t width, const Steps& steps, bool tail) {
-  const auto kernel = tail ? kernel_of<GradientTailBlock>(rows, width) : kernel_of<GradientBlock>(rows, width);
-  kernel(args, steps);
+void gradient_block(const GradientArguments& args, int64_t rows, int64_t width, const Steps& steps) {
+  kernel_of<GradientBlock>(rows, width)(args, steps);
 }
 
 void conv2d_weight_partial(const WeightGradient& plan, const float* input, const float* grad_output, float* partial,
@@ -91,7 +88,8 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
     const int64_t run = channels >= 6 ? channels : rows;  // blocks stay within a tap, unless it has few channels
     int64_t* x_offset = reinterpret_cast<int64_t*>(scratch + current_worker() * scratch_floats);
     int64_t* partial_row = x_offset + rows;
-    float* copy = reinterpret_cast<float*>(x_offset + (2 * rows + 7) / 8 * 8);
+    float* packed = reinterpret_cast<float*>(x_offset + (2 * rows + 7) / 8 * 8);
+    float* copy = packed + plan.packed_pixels * kPanel;
     for (int64_t t = 0; t < taps; ++t) {
       for (int64_t c = 0; c < channels; ++c) {
         x_offset[t * channels + c] =
@@ -112,29 +110,41 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
       } else {
         copy_band(conv, band, input + g * conv.C + c0, C_in, channels, copy);
       }
-      const int64_t images = band.image_end - band.image_begin, height = band.row_end - band.row_begin;
-      const float* gradient =
-          grad_output + (band.image_begin * conv.H_out + band.row_begin) * conv.W_out * C_out + g * conv.O;
-      const bool first = b == band_begin;
-      if (group_bias) sum_rows(gradient, C_out, images * height * conv.W_out, conv.O, group_bias, first);
-      Steps steps{{images, height, conv.W_out}, {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
-      for (int64_t o = 0; o < plan.lanes; o += kPanel) {
-        const int64_t width = min_of(kPanel, plan.lanes - o);
-        GradientArguments args;
-        args.input = source;
-        args.grad_output = gradient + o;
-        args.pixel = C_out;
-        args.partial = group_partial + o;
-        args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
-        const bool whole = conv.O - o >= width;
-        args.first = first;
-        const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
-        for (int64_t start = 0; start < rows; start += run) {
-          for (int64_t block = 0; block < blocks; ++block) {
-            const int64_t begin = start + run * block / blocks, end = start + run * (block + 1) / blocks;
-            args.x_offset = x_offset + begin;
-            args.row = partial_row + begin;
-            gradient_block(args, end - begin, width, steps, !whole);
+      // Parts of the band whose packed gradient stays in L1 while the rows of sums pass by.
+      const int64_t image_pixels = conv.H_out * conv.W_out;
+      const int64_t part_images = max_of(1, plan.packed_pixels / image_pixels);
+      const int64_t part_rows = max_of(1, min_of(plan.packed_pixels / conv.W_out, conv.H_out));
+      for (int64_t n = band.image_begin; n < band.image_end; n += part_images) {
+        const int64_t images = min_of(part_images, band.image_end - n);
+        for (int64_t r = band.row_begin; r < band.row_end; r += part_rows) {
+          const int64_t height = min_of(part_rows, band.row_end - r), pixels = images * height * conv.W_out;
+          const float* gradient = grad_output + (n * conv.H_out + r) * conv.W_out * C_out + g * conv.O;
+          const bool first = b == band_begin && n == band.image_begin && r == band.row_begin;
+          if (group_bias) sum_rows(gradient, C_out, pixels, conv.O, group_bias, first);
+          const Steps steps{{images, height, conv.W_out},
+                            {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
+          for (int64_t o = 0; o < plan.lanes; o += kPanel) {
+            const int64_t width = min_of(kPanel, plan.lanes - o);
+            GradientArguments args;
+            args.input = source + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
+            args.grad_output = gradient;
+            args.pixel = C_out;
+            if (C_out != width) {
+              pack_gradient(gradient + o, C_out, pixels, min_of(width, conv.O - o), width, packed);
+              args.grad_output = packed;
+              args.pixel = width;
+            }
+            args.partial = group_partial + o;
+            args.first = first;
+            const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
+            for (int64_t start = 0; start < rows; start += run) {
+              for (int64_t block = 0; block < blocks; ++block) {
+                const int64_t begin = start + run * block / blocks, end = start + run * (block + 1) / blocks;
+                args.x_offset = x_offset + begin;
+                args.row = partial_row + begin;
+                gradient_block(args, end - begin, width, steps);
+              }
+            }
           }
         }
       }
@@ -158,11 +168,7 @@ void conv2d_weight_reduce(int64_t splits, int64_t groups, int64_t rows, int64_t 
           for (int64_t s = 1; s < splits; ++s) sum = sum + simd::load(from + s * groups * rows * lanes);
           simd::store(tile[r], sum);
         }
-        const int64_t channels = min_of(kWidth, O - o);
-        for (int64_t lane = 0; lane < channels; ++lane) {
-          float* to = grad_weight + (g * O + o + lane) * rows + row;
-          for (int64_t r = 0; r < count; ++r) to[r] = tile[r][lane];
-        }
+        transpose_rows(tile[0], kWidth, count, min_of(kWidth, O - o), grad_weight + (g * O + o) * rows + row, rows);
       }
     }
   });

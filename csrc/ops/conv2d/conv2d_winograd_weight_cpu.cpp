@@ -110,7 +110,7 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
             const int64_t from = outputs * block / blocks, to = outputs * (block + 1) / blocks;
             args.x_offset = offset + from;
             args.row = row + from;
-            gradient_block(args, to - from, width, steps, false);
+            gradient_block(args, to - from, width, steps);
           }
         }
       }
