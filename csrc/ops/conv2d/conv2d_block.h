@@ -12,11 +12,13 @@ struct BlockArguments {
   float* y;                 // at the panel's first channel
   const int64_t* x_offset;  // of the block's rows
   const int64_t* y_offset;
-  int64_t lanes;  // that exist of the last (half) vector
+  int64_t lanes;    // that exist of the last (half) vector
+  bool accumulate;  // to y as it is, instead of the bias
   bool relu;
 };
 
-// y[y_offset[i] + o] = activation(bias[o] + sum over steps of x[x_offset[i] + step] * weights[step, o]) for i < rows
+// y[y_offset[i] + o] = activation(bias[o] or y + sum over steps of x[x_offset[i] + step] * weights[step, o]) for i <
+// rows
 // <= rows_of_width(width) and o < width, a multiple of kGrain up to kPanel.
 void correlate_block(const BlockArguments& args, int64_t rows, int64_t width, const Steps& steps);
 

@@ -16,7 +16,16 @@ struct CorrelateBlock {
   static void run(const BlockArguments& args, const Steps& steps) {
     Block<MR, NV, NH> block;
     Block<MR, NV, NH>::clear(block);
-    if (args.bias) {
+    if (args.accumulate) {
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+        const float* y = args.y + args.y_offset[i];
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j)
+          block.acc[i][j] = simd::load_n(y + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
+        if (NH) block.half[i] = load_half(y + NV * kWidth, args.lanes);
+      }
+    } else if (args.bias) {
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) {
         const Vec bias = simd::load_n(args.bias + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
@@ -118,6 +127,9 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
   const int64_t panels = (conv.O + kPanel - 1) / kPanel;
   const int64_t lanes = (conv.O + kGrain - 1) / kGrain * kGrain;
   const int64_t floats_per_lane = conv.taps_h * conv.taps_w * conv.C;
+  // Rows of taps that are multiplied at a time: a panel of their weights stays in L2.
+  const int64_t tap_rows =
+      max_of(1, min_of(conv.taps_h, kCachedWeights / (conv.taps_w * conv.C * min_of(kPanel, lanes))));
   const int64_t max_pixels = conv.images * conv.rows * conv.W_out;
 
   parallel_for(bands * conv.slices, [&](int64_t chunk) {
@@ -140,38 +152,46 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
     // Blocks of pixels stay within an image row, unless rows are short or continue one another.
     const bool by_rows = conv.W_out >= 6 && !equidistant(x_offset, pixels);
     const int64_t run = by_rows ? conv.W_out : pixels;
-    for (int64_t g = 0; g < conv.groups; ++g) {
-      const float* source = copy;
-      if (conv.in_place) {
-        source = x + g * conv.C + band.image_begin * image + (band.row_begin * conv.stride_h + conv.origin_h) * row +
-                 conv.origin_w * pixel;
-      } else {
-        copy_band(conv, band, x + g * conv.C, conv.groups * conv.C, conv.C, copy);
-      }
-      const auto multiply = [&](int64_t o, int64_t width, int64_t begin, int64_t end) {
-        BlockArguments args;
-        args.x = source;
-        args.weights = packed + (g * lanes + o) * floats_per_lane;
-        args.bias = bias ? bias + g * conv.O + o : nullptr;
-        args.y = y + g * conv.O + o;
-        args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
-        args.relu = relu;
-        args.x_offset = x_offset + begin;
-        args.y_offset = y_offset + begin;
-        correlate_block(args, end - begin, width, steps);
-      };
-      // Panels whose weights stay in L2 together meet one block of pixels after the other; the narrow last panel has
-      // other blocks.
-      const int64_t together = max_of(1, kCachedWeights / (floats_per_lane * kPanel));
-      const int64_t panel_end = panels * (slice + 1) / conv.slices;
-      for (int64_t first = panels * slice / conv.slices, last; first < panel_end; first = last) {
-        const int64_t width = min_of(kPanel, lanes - first * kPanel);
-        last = width < kPanel ? first + 1 : min_of(min_of(first + together, panel_end), lanes / kPanel);
-        const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
-        for (int64_t start = 0; start < pixels; start += run)
-          for (int64_t block = 0; block < blocks; ++block)
-            for (int64_t panel = first; panel < last; ++panel)
-              multiply(panel * kPanel, width, start + run * block / blocks, start + run * (block + 1) / blocks);
+    const float* source = copy;
+    if (conv.in_place) {
+      source =
+          x + band.image_begin * image + (band.row_begin * conv.stride_h + conv.origin_h) * row + conv.origin_w * pixel;
+    } else {
+      copy_band(conv, band, x, conv.groups * conv.C, conv.groups * conv.C, copy);
+    }
+    const auto multiply = [&](int64_t g, int64_t o, int64_t width, int64_t begin, int64_t end, int64_t tap) {
+      Steps part = steps;
+      part.count[0] = min_of(tap_rows, conv.taps_h - tap);
+      BlockArguments args;
+      args.x = source + g * conv.C + tap * steps.step[0];
+      args.weights = packed + (g * lanes + o) * floats_per_lane + tap * conv.taps_w * conv.C * width;
+      args.accumulate = tap > 0;
+      args.bias = bias ? bias + g * conv.O + o : nullptr;
+      args.y = y + g * conv.O + o;
+      args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
+      args.relu = relu && tap + part.count[0] == conv.taps_h;
+      args.x_offset = x_offset + begin;
+      args.y_offset = y_offset + begin;
+      correlate_block(args, end - begin, width, part);
+    };
+    // Panels whose weights stay in L2 together meet one block of pixels after the other: neighbouring panels of a
+    // group, or the same panel of neighbouring groups. The narrow last panel of a group has other blocks of pixels.
+    const int64_t panel_end = panels * (slice + 1) / conv.slices;
+    for (int64_t first = panels * slice / conv.slices, last; first < panel_end; first = last) {
+      const int64_t width = min_of(kPanel, lanes - first * kPanel);
+      const int64_t together = max_of(1, kCachedWeights / (floats_per_lane * width));
+      last =
+          width < kPanel || conv.groups > 1 ? first + 1 : min_of(min_of(first + together, panel_end), lanes / kPanel);
+      const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
+      for (int64_t g_begin = 0; g_begin < conv.groups; g_begin += together) {
+        const int64_t g_end = min_of(g_begin + together, conv.groups);
+        for (int64_t tap = 0; tap < conv.taps_h; tap += tap_rows)
+          for (int64_t start = 0; start < pixels; start += run)
+            for (int64_t block = 0; block < blocks; ++block)
+              for (int64_t g = g_begin; g < g_end; ++g)
+                for (int64_t panel = first; panel < last; ++panel)
+                  multiply(g, panel * kPanel, width, start + run * block / blocks, start + run * (block + 1) / blocks,
+                           tap);
       }
     }
   });
