@@ -149,9 +149,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
         }
       }
     }
-    // Blocks of pixels stay within an image row, unless rows are short or continue one another.
-    const bool by_rows = conv.W_out >= 6 && !equidistant(x_offset, pixels);
-    const int64_t run = by_rows ? conv.W_out : pixels;
+    const bool contiguous = equidistant(x_offset, pixels);
     const float* source = copy;
     if (conv.in_place) {
       source =
@@ -182,7 +180,10 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       const int64_t together = max_of(1, kCachedWeights / (floats_per_lane * width));
       last =
           width < kPanel || conv.groups > 1 ? first + 1 : min_of(min_of(first + together, panel_end), lanes / kPanel);
-      const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
+      // Blocks of many rows stay within an image row, unless it is short: their offsets would not fit the registers.
+      const int64_t most = rows_of_width(width);
+      const int64_t run = most <= 6 || conv.W_out < 6 || contiguous ? pixels : conv.W_out;
+      const int64_t blocks = (run + most - 1) / most;
       for (int64_t g_begin = 0; g_begin < conv.groups; g_begin += together) {
         const int64_t g_end = min_of(g_begin + together, conv.groups);
         for (int64_t tap = 0; tap < conv.taps_h; tap += tap_rows)
