@@ -62,6 +62,11 @@ void correlate(Correlation conv, const WeightView& view, const float* x, const f
   if (precision() != Precision::highest && winograd_suits(conv, tile)) {
     const Winograd plan = plan_winograd(conv, tile);
     const Tensor packed = float_workspace(plan.packed), scratch = worker_scratch(plan.scratch);
+    if (plan.streamed) {
+      FASTCNN_CPU(winograd_correlate_streamed)
+      (plan, view, x, weight, bias, relu, y, floats(packed), floats(scratch));
+      return;
+    }
     FASTCNN_CPU(winograd_pack)(conv, view, weight, floats(packed));
     FASTCNN_CPU(winograd_correlate)(plan, x, floats(packed), bias, relu, y, floats(scratch));
     return;
@@ -364,15 +369,16 @@ std::tuple<std::string, std::string, std::string> conv2d_algorithms(const Shape&
   if (s.depthwise()) return {"depthwise", "depthwise", "depthwise"};
   const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
   const bool allowed = precision() != Precision::highest;
-  const auto name = [&](bool grouped, bool winograd) {
-    return grouped ? "grouped" : allowed && winograd ? "winograd" : "direct";
-  };
   const auto correlation = [&](const Correlation& conv) {
-    return name(FASTCNN_CPU(conv2d_grouped_suits)(conv), winograd_suits(conv, tile));
+    if (FASTCNN_CPU(conv2d_grouped_suits)(conv)) return "grouped";
+    if (!allowed || !winograd_suits(conv, tile)) return "direct";
+    return winograd_streams(conv, tile) ? "winograd streamed" : "winograd";
   };
   const bool blocks = backward_block_width(s, tile) > 1;
   return {correlation(forward_correlation(s)), blocks ? "direct by blocks" : correlation(backward_correlation(s, 0, 0)),
-          name(grouped_weight_suits(s), winograd_weight_suits(forward_correlation(s), tile))};
+          grouped_weight_suits(s)                                          ? "grouped"
+          : allowed && winograd_weight_suits(forward_correlation(s), tile) ? "winograd"
+                                                                           : "direct"};
 }
 
 }  // namespace

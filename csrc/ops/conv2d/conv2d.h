@@ -129,14 +129,20 @@ struct Winograd {
   int64_t block, slices;             // tiles of a chunk; the panels are dealt to `slices` chunks
   int64_t v_tile, v_point, m_point;  // strides of the transformed inputs and of the products, in floats
   int64_t scratch;                   // floats per worker
-  int64_t packed;                    // floats of the transformed weights
+  int64_t packed;                    // floats of the transformed weights or, if streamed, inputs
+  int64_t streamed;                  // channels whose weights a chunk transforms itself, at a time; 0: all beforehand
 };
-bool winograd_suits(const Correlation& conv, const Conv2dTile& tile);  // applicable, and faster by the cost model
+bool winograd_suits(const Correlation& conv, const Conv2dTile& tile);    // applicable, and faster by the cost model
+bool winograd_streams(const Correlation& conv, const Conv2dTile& tile);  // how it is planned: few tiles
 Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile);
 // conv2d_winograd_cpu.cpp. `scratch` has num_threads() slots of plan.scratch floats, `u` plan.packed floats.
 FASTCNN_DECLARE_CPU(void, winograd_pack, const Correlation& conv, const WeightView& view, const float* weight, float* u)
 FASTCNN_DECLARE_CPU(void, winograd_correlate, const Winograd& plan, const float* x, const float* u, const float* bias,
                     bool relu, float* y, float* scratch)
+
+// If plan.streamed: `v` has plan.packed floats, weights are not packed.
+FASTCNN_DECLARE_CPU(void, winograd_correlate_streamed, const Winograd& plan, const WeightView& view, const float* x,
+                    const float* weight, const float* bias, bool relu, float* y, float* v, float* scratch)
 
 // The weight gradient, with the geometry of the forward pass.
 struct WinogradWeight {

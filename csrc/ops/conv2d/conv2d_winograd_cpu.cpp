@@ -61,49 +61,99 @@ void transform_output_tile(const float* m, int64_t point, Vec bias, bool relu, f
   }
 }
 
+constexpr int64_t kRun = 16;  // input channels whose weights are transformed at a time
+
+// u[point][c][lane] = (G w G^T)[point] of filter (o + lane, first + c) for c < channels <= kRun and lane < width; lanes
+// from `valid` on are zero.
+void transform_weights(const WeightView& view, const float* weight, int64_t o, int64_t width, int64_t valid,
+                       int64_t first, int64_t channels, float* u, int64_t point) {
+  alignas(64) float taps[9][kRun * kPanel];
+  if (valid < width) memset(taps, 0, sizeof taps);
+  for (int64_t t = 0; t < 9; ++t) {
+    const float* const from =
+        weight + view.start + t / 3 * view.tap_h + t % 3 * view.tap_w + first * view.channel + o * view.lane;
+    if (view.channel == 1) {
+      transpose_rows(from, view.lane, valid, channels, taps[t], width);
+      continue;
+    }
+    for (int64_t c = 0; c < channels; ++c) {
+      int64_t lane = 0;
+      if (view.lane == 1)
+        for (; lane + kWidth <= valid; lane += kWidth)
+          simd::store(taps[t] + c * width + lane, simd::load(from + c * view.channel + lane));
+      for (; lane < valid; ++lane) taps[t][c * width + lane] = from[c * view.channel + lane * view.lane];
+    }
+  }
+  for (int64_t i = 0; i < channels * width; i += kWidth) {
+    Vec rows[6][3];
+#pragma GCC unroll 3
+    for (int s = 0; s < 3; ++s) {
+      const Vec g[3] = {simd::load(taps[s] + i), simd::load(taps[3 + s] + i), simd::load(taps[6 + s] + i)};
+      Vec t[6];
+      transform_weight(g, t);
+#pragma GCC unroll 6
+      for (int r = 0; r < 6; ++r) rows[r][s] = t[r];
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < 6; ++r) {
+      Vec t[6];
+      transform_weight(rows[r], t);
+#pragma GCC unroll 6
+      for (int s = 0; s < 6; ++s) simd::store(u + (r * 6 + s) * point + i, t[s]);
+    }
+  }
+}
+
+// m[point][tile][lane] (+)= sum over `channels` channels of v[point][tile][c] * u[point][c][lane].
+void multiply_points(const Winograd& plan, const float* v, const float* u, int64_t u_point, int64_t channels,
+                     int64_t tiles, int64_t width, bool accumulate, const int64_t* v_offset, const int64_t* m_offset,
+                     float* m) {
+  const Steps steps{{1, 1, channels}, {0, 0, 1}};
+  const int64_t most = rows_of_width(width), groups = (tiles + most - 1) / most;
+  BlockArguments args{};
+  args.lanes = kWidth;
+  args.accumulate = accumulate;
+  for (int64_t p = 0; p < kPoints; ++p) {
+    args.x = v + p * plan.v_point;
+    args.weights = u + p * u_point;
+    args.y = m + p * plan.m_point;
+    for (int64_t group = 0; group < groups; ++group) {
+      const int64_t first = tiles * group / groups, last = tiles * (group + 1) / groups;
+      args.x_offset = v_offset + first;
+      args.y_offset = m_offset + first;
+      correlate_block(args, last - first, width, steps);
+    }
+  }
+}
+
+// The outputs of tiles [begin, end) and of a panel of channels from their products.
+void transform_outputs(const Winograd& plan, int64_t begin, int64_t end, int64_t o, int64_t width, const float* m,
+                       const float* bias, bool relu, float* y) {
+  const Correlation& conv = plan.conv;
+  for (int64_t lane = 0; lane < width; lane += kWidth) {
+    const int64_t lanes = min_of(kWidth, conv.O - o - lane);
+    const Vec b = bias ? simd::load_n(bias + o + lane, lanes) : simd::zero();
+    for (int64_t i = begin; i < end; ++i) {
+      const Tile tile = tile_of(plan.tiles_h, plan.tiles_w, i);
+      transform_output_tile(
+          m + (i - begin) * kPanel + lane, plan.m_point, b, relu,
+          y + conv.y_offset + tile.image * conv.y_image + tile.row * conv.y_row + tile.column * conv.y_pixel + o + lane,
+          conv.y_row, conv.y_pixel, min_of(4, conv.H_out - tile.row), min_of(4, conv.W_out - tile.column), lanes);
+    }
+  }
+}
+
 }  // namespace
 
 // u[panel][point][c][lanes of the panel] = (G w G^T)[point] of filter (o, c); missing channels are zero.
 void winograd_pack(const Correlation& conv, const WeightView& view, const float* weight, float* u) {
-  constexpr int64_t kRun = 16;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, runs = (conv.C + kRun - 1) / kRun;
   const int64_t total = (conv.O + kWidth - 1) / kWidth * kWidth;
   parallel_for(panels * runs, [&](int64_t chunk) {
     const int64_t o = chunk / runs * kPanel, first = chunk % runs * kRun;
-    const int64_t width = min_of(kPanel, total - o), valid = min_of(width, conv.O - o);
-    const int64_t channels = min_of(kRun, conv.C - first);
-    alignas(64) float taps[9][kRun * kPanel];
-    if (valid < width) memset(taps, 0, sizeof taps);
-    for (int64_t t = 0; t < 9; ++t) {
-      const float* const from =
-          weight + view.start + t / 3 * view.tap_h + t % 3 * view.tap_w + first * view.channel + o * view.lane;
-      if (view.channel == 1) {
-        transpose_rows(from, view.lane, valid, channels, taps[t], width);
-      } else {
-        for (int64_t c = 0; c < channels; ++c)
-          for (int64_t lane = 0; lane < valid; ++lane)
-            taps[t][c * width + lane] = from[c * view.channel + lane * view.lane];
-      }
-    }
-    float* const panel = u + o * kPoints * conv.C + first * width;
-    for (int64_t i = 0; i < channels * width; i += kWidth) {
-      Vec rows[6][3];
-#pragma GCC unroll 3
-      for (int s = 0; s < 3; ++s) {
-        const Vec g[3] = {simd::load(taps[s] + i), simd::load(taps[3 + s] + i), simd::load(taps[6 + s] + i)};
-        Vec t[6];
-        transform_weight(g, t);
-#pragma GCC unroll 6
-        for (int r = 0; r < 6; ++r) rows[r][s] = t[r];
-      }
-#pragma GCC unroll 6
-      for (int r = 0; r < 6; ++r) {
-        Vec t[6];
-        transform_weight(rows[r], t);
-#pragma GCC unroll 6
-        for (int s = 0; s < 6; ++s) simd::store(panel + (r * 6 + s) * conv.C * width + i, t[s]);
-      }
-    }
+    const int64_t width = min_of(kPanel, total - o);
+    transform_weights(view, weight, o, width, min_of(width, conv.O - o), first, min_of(kRun, conv.C - first),
+                      u + o * kPoints * conv.C + first * width, conv.C * width);
   });
 }
 
@@ -112,7 +162,6 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
   const Correlation& conv = plan.conv;
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w, blocks = (tiles + plan.block - 1) / plan.block;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;
-  const Steps steps{{1, 1, conv.C}, {0, 0, 1}};
 
   parallel_for(blocks * plan.slices, [&](int64_t chunk) {
     const int64_t begin = tiles * (chunk / plan.slices) / blocks, end = tiles * (chunk / plan.slices + 1) / blocks;
@@ -127,36 +176,41 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
       v_offset[i - begin] = (i - begin) * plan.v_tile;
       m_offset[i - begin] = (i - begin) * kPanel;
     }
-    const int64_t count = end - begin;
     for (int64_t panel = panels * slice / plan.slices; panel < panels * (slice + 1) / plan.slices; ++panel) {
       const int64_t o = panel * kPanel, width = min_of(kPanel, total - o);
-      const int64_t most = rows_of_width(width), groups = (count + most - 1) / most;
-      for (int64_t p = 0; p < kPoints; ++p) {
-        BlockArguments args{};
-        args.x = v + p * plan.v_point;
-        args.weights = u + (o * kPoints + p * width) * conv.C;
-        args.y = m + p * plan.m_point;
-        args.lanes = kWidth;
-        for (int64_t group = 0; group < groups; ++group) {
-          const int64_t first = count * group / groups, last = count * (group + 1) / groups;
-          args.x_offset = v_offset + first;
-          args.y_offset = m_offset + first;
-          correlate_block(args, last - first, width, steps);
-        }
-      }
-      for (int64_t lane = 0; lane < width; lane += kWidth) {
-        const int64_t lanes = min_of(kWidth, conv.O - o - lane);
-        const Vec b = bias ? simd::load_n(bias + o + lane, lanes) : simd::zero();
-        for (int64_t i = begin; i < end; ++i) {
-          const Tile tile = tile_of(plan.tiles_h, plan.tiles_w, i);
-          transform_output_tile(m + m_offset[i - begin] + lane, plan.m_point, b, relu,
-                                y + conv.y_offset + tile.image * conv.y_image + tile.row * conv.y_row +
-                                    tile.column * conv.y_pixel + o + lane,
-                                conv.y_row, conv.y_pixel, min_of(4, conv.H_out - tile.row),
-                                min_of(4, conv.W_out - tile.column), lanes);
-        }
-      }
+      multiply_points(plan, v, u + o * kPoints * conv.C, conv.C * width, conv.C, end - begin, width, false, v_offset,
+                      m_offset, m);
+      transform_outputs(plan, begin, end, o, width, m, bias, relu, y);
     }
+  });
+}
+
+// For few tiles, whose products are too few for weights that pass through memory: every tile is transformed first; then
+// a chunk takes a panel of output channels, transforms the weights of a few input channels into its cache, multiplies
+// them with all tiles, and goes on to the next input channels.
+void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, const float* x, const float* weight,
+                                 const float* bias, bool relu, float* y, float* v, float* scratch) {
+  const Correlation& conv = plan.conv;
+  const int64_t tiles = plan.block;
+  const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;
+  parallel_ranges(tiles, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      transform_input_tile(conv, tile_of(plan.tiles_h, plan.tiles_w, i), x, conv.C, v + i * plan.v_tile, plan.v_point);
+  });
+  parallel_for(panels, [&](int64_t panel) {
+    const int64_t o = panel * kPanel, width = min_of(kPanel, total - o), valid = min_of(width, conv.O - o);
+    float* const u = scratch + current_worker() * plan.scratch;
+    float* const m = u + kPoints * plan.streamed * kPanel;
+    int64_t* const v_offset = reinterpret_cast<int64_t*>(m + kPoints * plan.m_point);
+    int64_t* const m_offset = v_offset + tiles;
+    for (int64_t i = 0; i < tiles; ++i) v_offset[i] = i * plan.v_tile, m_offset[i] = i * kPanel;
+    for (int64_t first = 0; first < conv.C; first += plan.streamed) {
+      const int64_t channels = min_of(plan.streamed, conv.C - first), u_point = plan.streamed * width;
+      for (int64_t c = 0; c < channels; c += kRun)
+        transform_weights(view, weight, o, width, valid, first + c, min_of(kRun, channels - c), u + c * width, u_point);
+      multiply_points(plan, v + first, u, u_point, channels, tiles, width, first > 0, v_offset, m_offset, m);
+    }
+    transform_outputs(plan, 0, tiles, o, width, m, bias, relu, y);
   });
 }
 

@@ -19,9 +19,23 @@ bool applicable(const Correlation& conv, const Conv2dTile& tile) {
          conv.O >= 16;
 }
 
+// Few tiles: see winograd_correlate_streamed. The transformed weights of so many channels, with a panel of products and
+// the inputs, take most of 1 MB of L2.
+constexpr int64_t kStreamedTiles = 48;
+
+int64_t streamed_channels(int64_t tiles, const Conv2dTile& tile) {
+  constexpr int64_t kFloats = 224 * 1024;
+  const int64_t channels = (kFloats / kPoints - tiles * tile.panel) / (tile.panel + tiles);
+  return std::clamp<int64_t>(channels / 16 * 16, 16, 64);
+}
+
 int64_t tiles_of(const Correlation& conv) { return conv.N * ceil_div(conv.H_out, 4) * ceil_div(conv.W_out, 4); }
 
 }  // namespace
+
+bool winograd_streams(const Correlation& conv, const Conv2dTile& tile) {
+  return tiles_of(conv) <= kStreamedTiles && conv.O > tile.panel;
+}
 
 // Costs in float32 multiply-adds of the register block, measured on a core with one 512-bit FMA a cycle: what the
 // transforms cost per input channel and per output channel of a tile, and per weight (its 36 values are also written to
@@ -45,7 +59,16 @@ Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile) {
   plan.tiles_h = ceil_div(conv.H_out, 4), plan.tiles_w = ceil_div(conv.W_out, 4);
   const int64_t tiles = tiles_of(conv);
   plan.v_tile = (ceil_div(conv.C, kLine) | 1) * kLine;  // an odd number of cache lines: rows fall on different sets
-  constexpr int64_t rows = 6;                           // of the register block
+  if (winograd_streams(conv, tile)) {
+    plan.streamed = streamed_channels(tiles, tile);
+    plan.block = tiles;
+    plan.v_point = tiles * plan.v_tile + kLine;
+    plan.m_point = tiles * tile.panel + kLine;
+    plan.scratch = round_up(kPoints * (plan.streamed * tile.panel + plan.m_point) + 4 * tiles, kLine);
+    plan.packed = kPoints * plan.v_point;
+    return plan;
+  }
+  constexpr int64_t rows = 6;  // of the register block
   int64_t groups = std::max<int64_t>(1, kTransformedFloats / (kPoints * (plan.v_tile + tile.panel) * rows));
   while (groups > 1 && ceil_div(tiles, groups * rows) < kChunks) --groups;
   plan.block = std::min(tiles, groups * rows);
