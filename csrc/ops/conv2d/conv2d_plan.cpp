@@ -63,15 +63,15 @@ void choose_band(Correlation* conv, int64_t floats_per_pixel, int64_t budget, in
   conv->images = std::max<int64_t>(images, 1);
 }
 
-// Where the input is read: in place if no tap leaves the image; else from a copy, whose pixels are an odd number of
-// cache lines apart once the taps of a row are not one run.
-void choose_source(Correlation* conv, int64_t channels) {
+// Where the input is read: in place if it may stay there and no tap leaves the image; else from a copy, whose pixels
+// are an odd number of cache lines apart once the taps of a row are not one run.
+void choose_source(Correlation* conv, int64_t channels, bool may_stay) {
   const int64_t x_pixel = conv->groups * conv->C;
   const int64_t height = (conv->H_out - 1) * conv->stride_h + (conv->taps_h - 1) * conv->dilation_h + 1;
   const int64_t width = (conv->W_out - 1) * conv->stride_w + (conv->taps_w - 1) * conv->dilation_w + 1;
   const bool inside = conv->origin_h >= 0 && conv->origin_h + height <= conv->H && conv->origin_w >= 0 &&
                       conv->origin_w + width <= conv->W;
-  conv->in_place = inside;
+  conv->in_place = inside && may_stay;
   conv->pixel = conv->in_place ? x_pixel : channels <= 128 ? channels : (ceil_div(channels, 16) | 1) * 16;
   conv->row = (conv->in_place ? conv->W : width) * conv->pixel;
 }
@@ -165,7 +165,7 @@ BackwardBlocks backward_blocks(const Conv2dShape& s, int64_t tap_h, int64_t colu
 }
 
 void plan_bands(Correlation* conv, const Conv2dTile& tile) {
-  choose_source(conv, conv->groups * conv->C);
+  choose_source(conv, conv->groups * conv->C, true);
   const int64_t wanted = wanted_chunks(*conv);
   if (packed_floats(*conv, tile) > kLargeBandFloats) {
     choose_band(conv, 0, kLargeBandFloats, 1);
@@ -186,7 +186,8 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
   plan.slices = conv.C <= 96 ? 1 : ceil_div(conv.C, 64);
   plan.slice = ceil_div(conv.C, plan.slices);
   plan.slices = ceil_div(conv.C, plan.slice);
-  choose_source(&conv, plan.slice);
+  // Reading pixels far apart would use few sets of the L1 cache.
+  choose_source(&conv, plan.slice, s.C_in == plan.slice);
   const int64_t wanted = std::min(ceil_div(wanted_chunks(conv), plan.slices * conv.groups),
                                   std::max<int64_t>(conv.N * conv.H_out * conv.W_out / kSplitPixels, 1));
   choose_band(&conv, tile.panel, kBandFloats, wanted);

@@ -137,8 +137,13 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
             args.partial = group_partial + o;
             args.first = first;
             const int64_t most = rows_of_width(width), blocks = (run + most - 1) / most;
+            const float* const next = o + kPanel < plan.lanes ? gradient + o + kPanel : gradient + pixels * C_out;
+            int64_t done = 0, fetched = 0;
             for (int64_t start = 0; start < rows; start += run) {
               for (int64_t block = 0; block < blocks; ++block) {
+                // The gradient that is packed next comes from memory meanwhile.
+                for (const int64_t end = pixels * ++done / (rows / run * blocks); fetched < end; ++fetched)
+                  for (int64_t lane = 0; lane < width; lane += 16) __builtin_prefetch(next + fetched * C_out + lane, 0, 2);
                 const int64_t begin = start + run * block / blocks, end = start + run * (block + 1) / blocks;
                 args.x_offset = x_offset + begin;
                 args.row = partial_row + begin;
