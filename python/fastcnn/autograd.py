@@ -7,6 +7,7 @@ gradient, remembers the call; `backward` walks the remembered calls from the new
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import threading
@@ -26,6 +27,7 @@ class _GradMode(threading.local):
 
 
 _mode = _GradMode()
+observer: Any = None  # the `fastcnn.profile` being made, if any
 _sequence = itertools.count()
 
 
@@ -172,12 +174,10 @@ class Function:
                 raw.append(arg)
                 needs.append(False)
         ctx = Context(cls, tuple(needs))
-        try:
-            outputs = cls.forward(ctx, *raw)
-        except TypeError:
-            outputs = widening.forward(ctx, raw, [isinstance(arg, Tensor) for arg in args])
-            if outputs is NotImplemented:
-                raise
+        if observer is None:
+            outputs = cls._forward(ctx, raw, args)
+        else:
+            outputs = observer.forward(ctx, raw, lambda: cls._forward(ctx, raw, args))
         if True not in needs:
             return tuple([Tensor(o) for o in outputs]) if type(outputs) is tuple else Tensor(outputs)
         ctx.sequence = next(_sequence)
@@ -190,6 +190,16 @@ class Function:
             ctx.outputs = len(outputs)
             return tuple([_attach(Tensor(o), ctx, i) for i, o in enumerate(outputs)])
         return _attach(Tensor(outputs), ctx, 0)
+
+    @classmethod
+    def _forward(cls, ctx: Context, raw: list[Any], args: tuple[Any, ...]) -> Any:
+        try:
+            return cls.forward(ctx, *raw)
+        except TypeError:
+            outputs = widening.forward(ctx, raw, [isinstance(arg, Tensor) for arg in args])
+            if outputs is NotImplemented:
+                raise
+            return outputs
 
 
 def _attach(output: Tensor, ctx: Context, index: int) -> Tensor:
@@ -239,6 +249,14 @@ class _Pending:
 
 
 def _accumulate(destination: RawTensor, source: RawTensor) -> None:
+    if observer is None:
+        _add_into(destination, source)
+    else:
+        both = (destination, source)
+        observer.run("add_gradients", "backward", both, lambda: _add_into(*both))
+
+
+def _add_into(destination: RawTensor, source: RawTensor) -> None:
     if widening.is_narrow(destination):
         _C.add(destination, source, out=destination)
     else:
@@ -374,7 +392,10 @@ def backward(
             incoming: list[RawTensor | None] = [grads.get(i) for i in range(node.outputs)]
             arrived_in = {g.storage_ptr() for g in incoming if g is not None}
             shared |= arrived_in
-            results = _run_backward(node, incoming)
+            if observer is None:
+                results = _run_backward(node, incoming)
+            else:
+                results = observer.backward(node, incoming, functools.partial(_run_backward, node, incoming))
             edges = node.edges
             if type(results) is not tuple:
                 results = (results,)

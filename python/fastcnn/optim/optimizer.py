@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import _C
+from .. import _C, autograd
 from ..autograd import enable_grad, no_grad
 from ..recording import StaleRecordingError, on_replay
 from ..tensor import Tensor, bfloat16, float32, float64
@@ -178,9 +179,14 @@ class Optimizer:
             for group, arenas in zip(self.param_groups, self._arenas, strict=True):
                 for arena in arenas:
                     kernel = arena.gather()
-                    if kernel is not None:
+                    if kernel is None:
+                        continue
+                    if autograd.observer is None:
                         self._launch(group, arena, kernel)
-                        arena.stepped()
+                    else:
+                        run = functools.partial(self._launch, group, arena, kernel)
+                        autograd.observer.run(f"{self._name()}.step", "step", arena.memory(), run)
+                    arena.stepped()
         return loss
 
     def _before_replay(self) -> None:
