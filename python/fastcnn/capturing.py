@@ -125,6 +125,7 @@ def _signature(args: tuple[Any, ...]) -> _Signature:
 
 
 def _record(function: Callable[..., Any], args: tuple[Any, ...]) -> Replay:
+    _C.empty_cache()  # the recording has memory of its own: what the warm-up used would stay beside it
     replay = Replay()
     own = []
     for arg in args:
