@@ -107,6 +107,11 @@ def test_a_modified_tensor_is_noticed_in_bfloat16() -> None:
         output.backward()
 
 
+def test_positions_of_extremes_are_found_in_bfloat16() -> None:
+    x = fc.tensor([[1.0, 5.0, 5.0], [7.0, -2.0, 3.0]]).bfloat16()
+    assert (x.argmax(1).tolist(), x.argmin(1).tolist(), fc.argmax(x).item()) == ([1, 0], [0, 1], 3)
+
+
 def test_module_to_bfloat16_leaves_batch_norms_in_float32() -> None:
     model = small_net().bfloat16()
     kinds = {key: value.dtype for key, value in model.state_dict().items()}
