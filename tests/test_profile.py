@@ -141,6 +141,13 @@ def test_the_roofline_is_the_longer_of_arithmetic_and_traffic() -> None:
     assert "50%" in p.table(ceiling=CEILING)
 
 
+def test_work_on_a_gpu_has_no_share_of_the_limits_of_the_cpu() -> None:
+    p = profiled_step()
+    assert p.table(ceiling=CEILING).splitlines()[2].endswith("%")
+    p.events[-1].device = "cuda"
+    assert not p.table(ceiling=CEILING).splitlines()[2].endswith("%")
+
+
 def test_the_chrome_trace_nests_ops_in_modules(tmp_path: Path) -> None:
     p = profiled_step()
     p.save_chrome_trace(tmp_path / "trace.json")

@@ -35,6 +35,7 @@ class ProfileEvent:
         duration: nanoseconds.
         flops: operations of the products, two per multiply-add; 0 for ops without products.
         bytes: least traffic: every input, saved tensor and output read or written once.
+        device: "cpu" or "cuda"; of modules always "cpu".
     """
 
     layer: str
@@ -45,6 +46,7 @@ class ProfileEvent:
     duration: int = 0
     flops: int = 0
     bytes: int = 0
+    device: str = "cpu"
 
 
 @dataclass
@@ -215,11 +217,11 @@ class profile:
         """The rows as text, with their shares of the total time and of the roofline.
 
         "roofline" is the shortest time in which this machine could do the operations and move the bytes, as a share of
-        the time that was needed; above 100 % data stayed in the caches.
+        the time that was needed; above 100 % data stayed in the caches. It stays empty for work on a GPU.
 
         Args:
             steps: how many steps the block ran; times are per step.
-            ceiling: the machine's limits; by default measured now, in about a second. Only for work on the CPU.
+            ceiling: the CPU's limits; by default measured now, in about a second.
             sort: "order" of the first calls, or "time", the longest first.
 
         Raises:
@@ -230,7 +232,11 @@ class profile:
         rows = self.rows(steps)
         if sort == "time":
             rows.sort(key=lambda row: -row.seconds)
-        limits = ceiling or measure_ceiling(_C.num_threads(), _PEAK_SAMPLES)
+        limits = ceiling
+        if any(event.device != "cpu" for event in self.events):
+            limits = None
+        elif limits is None:
+            limits = measure_ceiling(_C.num_threads(), _PEAK_SAMPLES)
         total = self.seconds / steps
         columns = ("layer", "op", "calls", "forward ms", "backward ms", "time", "GFLOP", "MB", "roofline", "fused")
         lines = [_cells(row, total, limits) for row in rows]
@@ -330,6 +336,7 @@ def _finish(event: ProfileEvent, values: list[Any]) -> None:
     """The end of an op that read or wrote the tensors among `values`, each counted once."""
     distinct = {(t.data_ptr(), t.numel()): t for t in _tensors(values)}
     for index in {t.device.index for t in distinct.values() if t.device.type == "cuda"}:
+        event.device = "cuda"
         _C.cuda_synchronize(index)
     event.duration = time.perf_counter_ns() - event.start
     event.bytes = sum(t.numel() * t.dtype.itemsize for t in distinct.values())
@@ -343,8 +350,8 @@ def _percent(part: float, whole: float) -> str:
     return f"{part / whole:.1%}" if whole > 0 else ""
 
 
-def _cells(row: ProfileRow, total: float, limits: Ceiling) -> tuple[str, ...]:
-    share = limits.share(row.flops, row.bytes, row.seconds) if row.seconds > 0 else 0.0
+def _cells(row: ProfileRow, total: float, limits: Ceiling | None) -> tuple[str, ...]:
+    share = limits.share(row.flops, row.bytes, row.seconds) if limits and row.seconds > 0 else 0.0
     return (
         row.layer,
         row.op,
@@ -354,6 +361,6 @@ def _cells(row: ProfileRow, total: float, limits: Ceiling) -> tuple[str, ...]:
         _percent(row.seconds, total),
         f"{row.flops / 1e9:.3f}" if row.flops else "",
         f"{row.bytes / 1e6:.2f}",
-        f"{share:.0%}",
+        f"{share:.0%}" if limits else "",
         " + ".join(row.fused),
     )
