@@ -18,7 +18,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Times fastcnn's kernels (forward and each gradient) or whole training steps, interleaved with a "
         "peer, after checking that both compute the same. The machine's ceilings are measured in the same run.",
         epilog="examples:  python -m bench kernels --peer torch --filter 'conv2d.*forward' --plot roofline.png\n"
-        "           python -m bench models --peer torch --json models.json",
+        "           python -m bench models --peer torch --json models.json --plot models.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", nargs="?", choices=("kernels", "models"), default="kernels")
@@ -36,14 +36,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--limit", type=float, default=float("inf"), metavar="S", help="begin no row after S seconds (cuda)"
     )
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
-    parser.add_argument("--plot", metavar="FILE", help="write a roofline picture (kernels only; needs matplotlib)")
+    parser.add_argument("--plot", metavar="FILE", help="write a picture: a roofline of kernels, bars of models")
     parsed = parser.parse_args(arguments)
     try:
         re.compile(parsed.filter)
     except re.error as error:
         parser.error(f"--filter {parsed.filter!r} is not a regular expression: {error}")
-    if parsed.plot and parsed.what != "kernels":
-        parser.error("--plot draws kernels; leave it out with 'models'")
     if min(parsed.threads or [1]) < 1 or parsed.rounds < 1:
         parser.error("--threads and --rounds must be positive")
     return parsed
@@ -124,7 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
         report.write_json(options.json, result)
         print(f"wrote {options.json}")
     if options.plot:
-        report.plot_roofline(options.plot, result)
+        draw = report.plot_roofline if options.what == "kernels" else report.plot_models
+        draw(options.plot, result)
         print(f"wrote {options.plot}")
     wrong = [row for row in rows if row.get("wrong")]
     for row in wrong:

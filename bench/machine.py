@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +13,9 @@ import numpy as np
 
 import fastcnn as fc
 from fastcnn import _C
+from fastcnn.roofline import Ceiling, better, measure_ceiling
 
-
-@dataclass(frozen=True)
-class Ceiling:
-    """Measured limits with a number of threads."""
-
-    threads: int
-    gflops: float  # float32 multiply-adds in registers
-    gigabytes: float  # read + written per second by a copy of 64 MB
-
-    def share(self, flops: int, bytes_: int, seconds: float) -> float:
-        """The roofline's shortest possible time as a share of `seconds`."""
-        return max(flops / self.gflops, bytes_ / self.gigabytes) / 1e9 / seconds
-
-
-def measure_ceiling(threads: int, samples: int = 40) -> Ceiling:
-    """The best of many measurements of about 1 ms, since other load only ever slows them down."""
-    before = _C.num_threads()
-    _C.set_num_threads(threads)
-    source = _C.zeros((1 << 24,), _C.float32)  # 64 MB
-    destination = _C.zeros((1 << 24,), _C.float32)
-    flops, copied = [], []
-    for _ in range(samples):
-        start = time.perf_counter()
-        done = _C.fma_peak(8 * threads, 40_000)
-        flops.append(done / (time.perf_counter() - start))
-        start = time.perf_counter()
-        _C.copy_peak(destination, source)
-        copied.append(2 * 4 * source.numel() / (time.perf_counter() - start))
-    _C.set_num_threads(before)
-    return Ceiling(threads, max(flops) / 1e9, max(copied) / 1e9)
-
-
-def better(a: Ceiling, b: Ceiling) -> Ceiling:
-    """The higher limits of two measurements with the same number of threads."""
-    return Ceiling(a.threads, max(a.gflops, b.gflops), max(a.gigabytes, b.gigabytes))
+__all__ = ["Ceiling", "better", "ceilings_as_json", "describe", "measure_ceiling"]
 
 
 def describe() -> dict[str, Any]:

@@ -8,7 +8,21 @@ from pathlib import Path
 from typing import Any
 
 KERNEL_COLUMNS = ("case", "pass", "ms", "+-%", "GFLOP/s", "GB/s", "ceiling", "peer ms", "ratio", "of best", "peer")
-MODEL_COLUMNS = ("model", "batch", "ms/step", "+-%", "images/s", "configuration", "peer ms", "ratio", "of best", "peer")
+MODEL_COLUMNS = (
+    "model",
+    "batch",
+    "ms",
+    "+-%",
+    "images/s",
+    "configuration",
+    "MB",
+    "peer ms",
+    "ratio",
+    "of best",
+    "peer",
+    "peer MB",
+    "memory",
+)
 
 
 def seconds(value: float) -> str:
@@ -34,14 +48,22 @@ def kernel_row(row: dict[str, Any]) -> tuple[str, ...]:
 def model_row(row: dict[str, Any]) -> tuple[str, ...]:
     """One line of the models table."""
     return (
-        row["model"],
+        f"{row['model']} {row['kind']}",
         str(row["batch"]),
         seconds(row["seconds"]),
         f"{row['spread'] * 50:.0f}",
         f"{row['images_per_second']:.0f}",
         row["configuration"],
+        megabytes(row["memory"]),
         *peer_cells(row),
+        megabytes(row["peer_memory"]) if "peer_memory" in row else "",
+        f"{row['memory'] / row['peer_memory']:.2f}x" if row.get("peer_memory") else "",
     )
+
+
+def megabytes(value: float) -> str:
+    """Millions of bytes."""
+    return f"{value / 1e6:.0f}"
 
 
 def peer_cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -72,7 +94,9 @@ def summary(rows: list[dict[str, Any]]) -> str:
     if not rated:
         return ""
     worst = rated[0]
-    name = f"{worst['op']}[{worst['case']}] {worst['pass']}" if "op" in worst else f"batch {worst['batch']}"
+    name = " ".join(str(worst[key]) for key in ("model", "kind", "batch") if key in worst)
+    if "op" in worst:
+        name = f"{worst['op']}[{worst['case']}] {worst['pass']}"
     middle = rated[len(rated) // 2]["ratio"]
     slower = sum(row["ratio"] < 1 for row in rated)
     return (
@@ -113,6 +137,35 @@ def header(result: dict[str, Any]) -> str:
 def write_json(path: str, result: dict[str, Any]) -> None:
     """Everything that was measured."""
     Path(path).write_text(json.dumps(result, indent=1) + "\n")
+
+
+def plot_models(path: str, result: dict[str, Any]) -> None:
+    """How many times faster than the peer, or images per second without one: a bar for each row."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = result["models"]
+    rated = all("ratio" in row for row in rows)
+    names = [f"{row['model']} {row['kind']}, batch {row['batch']}" for row in rows]
+    values = [row["ratio"] if rated else row["images_per_second"] for row in rows]
+    figure, axes = plt.subplots(figsize=(9, 1.5 + 0.4 * len(rows)), layout="constrained")
+    bars = axes.barh(names, values, color="C0")
+    axes.bar_label(bars, [f"{value:.2f}x" if rated else f"{value:.0f}" for value in values], padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    if rated:
+        axes.axvline(1.0, color="black", linewidth=1)
+        axes.set_xlabel(f"time of {result['peer_version']} in its best configuration / time of fastcnn")
+    else:
+        axes.set_xlabel("images per second")
+    machine = result["machine"]
+    axes.set_title(
+        f"fastcnn {machine['fastcnn']} ({machine['commit']}), {machine['isa']}, {machine['cpu']}", fontsize=10
+    )
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def plot_roofline(path: str, result: dict[str, Any]) -> None:

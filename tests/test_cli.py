@@ -74,6 +74,20 @@ def test_train_writes_everything_and_says_so(
     assert (tmp_path / "runs" / "lenet5-stripes-2" / "model.safetensors").is_file()
 
 
+def test_train_in_bfloat16(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "run")
+    arguments = ["train", "--data", str(trained / "stripes.npz"), "--out", out]
+    assert main([*arguments, "--precision", "bf16", "--json", *SMALL]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["configuration"]["precision"] == "bf16"
+    assert summary["test_accuracy"] > 0.8
+    assert main(["eval", out, "--data", str(trained / "stripes.npz"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(summary["test_accuracy"], abs=0.05)
+    assert "--precision is float32, but the run" in fails(
+        capsys, *arguments, "--resume", "--precision", "float32", "--quiet"
+    )
+
+
 def test_train_prints_json(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--data", str(trained / "stripes.npz"), "--out", str(tmp_path / "r"), "--json", *SMALL]) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -116,6 +116,7 @@ if TYPE_CHECKING:
         unflatten,
         unsqueeze,
     )
+    from .profiling import profile
     from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
     from .recording import CaptureError
     from .serialization import load, save
@@ -129,6 +130,7 @@ _NAMES = {
     "backends": "get_num_threads get_precision set_num_threads set_precision",
     "capturing": "CapturedFunction capture",
     "gradient_check": "grad_check_sparse gradcheck",
+    "profiling": "profile",
     "recording": "CaptureError",
     "ops.conversion": "from_dlpack",
     "ops.creation": "arange bernoulli empty empty_like eye full full_like linspace ones ones_like rand rand_like "
@@ -268,6 +270,7 @@ __all__ = [
     "permute",
     "pow",
     "prod",
+    "profile",
     "rand",
     "rand_like",
     "randint",

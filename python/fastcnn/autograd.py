@@ -7,6 +7,7 @@ gradient, remembers the call; `backward` walks the remembered calls from the new
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from typing import Any, TypeAlias
 
-from . import _C
+from . import _C, widening
 from .tensor import Tensor
 
 RawTensor: TypeAlias = _C.Tensor
@@ -26,6 +27,7 @@ class _GradMode(threading.local):
 
 
 _mode = _GradMode()
+observer: Any = None  # the `fastcnn.profile` being made, if any
 _sequence = itertools.count()
 
 
@@ -77,6 +79,8 @@ class Context:
     sequence = -1
     outputs = 1
     released = False
+    narrow_args: tuple[bool, ...] | None = None  # of a call computed by `widening`: which arguments are bfloat16
+    widened = False  # whether `backward` computes in float32 for bfloat16
     _saved: tuple[RawTensor | None, ...] = ()
     _versions: tuple[int, ...] = ()
 
@@ -99,13 +103,14 @@ class Context:
                     f"{self.function.name()}: a tensor of shape {tensor.shape} needed for its gradient was modified in "
                     f"place (version {tensor.version}, expected {version}); clone() it before modifying it"
                 )
-        return self._saved
+        return tuple([widening.widen(tensor) for tensor in self._saved]) if self.widened else self._saved
 
     def grad_buffer(self, index: int) -> RawTensor | None:
         """Memory to write the gradient of argument `index` into (its slot in an optimizer's arena), or None."""
         edge = self.edges[index]
         if isinstance(edge, Tensor) and edge._grad is None and not edge._hooks:
-            return edge._grad_slot
+            slot = edge._grad_slot
+            return None if self.widened and widening.is_narrow(slot) else slot
         return None
 
     def release(self) -> None:
@@ -130,7 +135,15 @@ class Function:
     `forward(ctx, *args)` receives raw tensors in place of `Tensor`s and returns one raw tensor or a tuple of them.
     `backward(ctx, *grad_outputs)` receives one raw gradient per output (None where the output was not used) and returns
     one raw gradient or None per argument of `forward` (a bare gradient if there is one argument).
+
+    Attributes:
+        fresh_gradients: whether every gradient that `backward` returns is either memory made for it, which nobody else
+            refers to, or that of an incoming gradient. Later gradients of the same tensor are then added in place.
+        float32_parameters: whether float32 tensors may stand beside bfloat16 ones.
     """
+
+    fresh_gradients = False
+    float32_parameters = False
 
     @staticmethod
     def forward(ctx: Context, *args: Any) -> Any:
@@ -161,7 +174,10 @@ class Function:
                 raw.append(arg)
                 needs.append(False)
         ctx = Context(cls, tuple(needs))
-        outputs = cls.forward(ctx, *raw)
+        if observer is None:
+            outputs = cls._forward(ctx, raw, args)
+        else:
+            outputs = observer.forward(ctx, raw, lambda: cls._forward(ctx, raw, args))
         if True not in needs:
             return tuple([Tensor(o) for o in outputs]) if type(outputs) is tuple else Tensor(outputs)
         ctx.sequence = next(_sequence)
@@ -174,6 +190,16 @@ class Function:
             ctx.outputs = len(outputs)
             return tuple([_attach(Tensor(o), ctx, i) for i, o in enumerate(outputs)])
         return _attach(Tensor(outputs), ctx, 0)
+
+    @classmethod
+    def _forward(cls, ctx: Context, raw: list[Any], args: tuple[Any, ...]) -> Any:
+        try:
+            return cls.forward(ctx, *raw)
+        except TypeError:
+            outputs = widening.forward(ctx, raw, [isinstance(arg, Tensor) for arg in args])
+            if outputs is NotImplemented:
+                raise
+            return outputs
 
 
 def _attach(output: Tensor, ctx: Context, index: int) -> Tensor:
@@ -206,15 +232,35 @@ class _Pending:
         self.grads: dict[int, RawTensor] = {}
         self.owned: set[int] = set()
 
-    def add(self, index: int, grad: RawTensor) -> None:
+    def add(self, index: int, grad: RawTensor, owned: bool) -> None:
         present = self.grads.get(index)
         if present is None:
             self.grads[index] = grad
         elif index in self.owned:
-            _C.accumulate_(present, grad)
+            _accumulate(present, grad)
+        elif owned and grad.layout == present.layout:
+            _accumulate(grad, present)
+            self.grads[index] = grad
         else:
             self.grads[index] = _sum(present, grad)
+            owned = True
+        if owned:
             self.owned.add(index)
+
+
+def _accumulate(destination: RawTensor, source: RawTensor) -> None:
+    if observer is None:
+        _add_into(destination, source)
+    else:
+        both = (destination, source)
+        observer.run("add_gradients", "backward", both, lambda: _add_into(*both))
+
+
+def _add_into(destination: RawTensor, source: RawTensor) -> None:
+    if widening.is_narrow(destination):
+        _C.add(destination, source, out=destination)
+    else:
+        _C.accumulate_(destination, source)
 
 
 def _clone(raw: RawTensor) -> RawTensor:
@@ -225,7 +271,7 @@ def _clone(raw: RawTensor) -> RawTensor:
 
 def _sum(a: RawTensor, b: RawTensor) -> RawTensor:
     total = _clone(a)
-    _C.accumulate_(total, b)
+    _accumulate(total, b)
     return total
 
 
@@ -237,7 +283,7 @@ def _accumulate_leaf(leaf: Tensor, grad: RawTensor, shared: set[int]) -> None:
     if present is not None:
         if present._data.storage_ptr() in shared:
             present._data = _clone(present._data)
-        _C.accumulate_(present._data, grad)
+        _accumulate(present._data, grad)
         return
     slot = leaf._grad_slot
     if slot is not None:
@@ -285,6 +331,16 @@ def _initial_gradient(tensor: Tensor, gradient: Tensor | None) -> RawTensor:
     return gradient._data
 
 
+def _run_backward(node: Context, incoming: list[RawTensor | None]) -> Any:
+    if node.narrow_args is None:
+        try:
+            return node.function.backward(node, *incoming)
+        except TypeError:
+            if not any(widening.is_narrow(grad) for grad in incoming):
+                raise
+    return widening.backward(node, incoming)
+
+
 def backward(
     tensors: Sequence[Tensor], gradients: Sequence[Tensor | None] | None = None, retain_graph: bool = False
 ) -> None:
@@ -303,7 +359,7 @@ def backward(
     queue: list[tuple[int, Context]] = []
     shared: set[int] = set()
 
-    def send(edge: Any, grad: RawTensor) -> None:
+    def send(edge: Any, grad: RawTensor, owned: bool) -> None:
         if isinstance(edge, Tensor):
             _accumulate_leaf(edge, grad, shared)
             return
@@ -312,12 +368,12 @@ def backward(
         if waiting is None:
             waiting = pending[node] = _Pending()
             heapq.heappush(queue, (-node.sequence, node))
-        waiting.add(index, grad)
+        waiting.add(index, grad, owned)
 
     for i, tensor in enumerate(tensors):
         grad = _initial_gradient(tensor, gradients[i] if gradients is not None else None)
         shared.add(grad.storage_ptr())
-        send(tensor if tensor._node is None else (tensor._node, tensor._index), grad)
+        send(tensor if tensor._node is None else (tensor._node, tensor._index), grad, False)
 
     with no_grad():
         while queue:
@@ -334,8 +390,12 @@ def backward(
                         arrived.grads[index] = _run_hook(hook, arrived.grads[index])
             grads = arrived.grads
             incoming: list[RawTensor | None] = [grads.get(i) for i in range(node.outputs)]
-            shared.update(g.storage_ptr() for g in incoming if g is not None)
-            results = node.function.backward(node, *incoming)
+            arrived_in = {g.storage_ptr() for g in incoming if g is not None}
+            shared |= arrived_in
+            if observer is None:
+                results = _run_backward(node, incoming)
+            else:
+                results = observer.backward(node, incoming, functools.partial(_run_backward, node, incoming))
             edges = node.edges
             if type(results) is not tuple:
                 results = (results,)
@@ -343,9 +403,10 @@ def backward(
                 raise RuntimeError(
                     f"{node.function.name()}.backward returned {len(results)} gradients for {len(edges)} arguments"
                 )
+            fresh = node.function.fresh_gradients
             for edge, result in zip(edges, results, strict=True):
                 if edge is not None and result is not None:
-                    send(edge, result)
+                    send(edge, result, fresh and result.storage_ptr() not in arrived_in)
             if not retain_graph:
                 node.release()
 

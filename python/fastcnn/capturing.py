@@ -45,7 +45,7 @@ class CapturedFunction:
 
     def __call__(self, *args: Any) -> Any:
         """Runs, records or replays a step; exactly one step happens either way."""
-        if recording.active() is not None:
+        if recording.active() is not None or autograd.observer is not None:
             return self._function(*args)
         signature = _signature(args)
         replay = self._replays.get(signature)
@@ -70,6 +70,8 @@ def capture(function: Callable[..., Any], *, warmup: int = 1) -> CapturedFunctio
     The first `warmup` calls with inputs of new shapes run as usual, the next one is recorded while it runs, and all
     further ones copy their inputs into the recorded ones' memory and replay: every call is one step, with the same bits
     as without `capture`. Each combination of input shapes and other arguments has its own recording.
+
+    Inside a `fastcnn.profile` calls run as usual, kernel by kernel.
 
     Results are the recorded call's tensors, overwritten by every replay: `clone()` what must last. Python code of the
     function does not run during replays, except that optimizers read their learning rates and schedulers step.
@@ -123,6 +125,7 @@ def _signature(args: tuple[Any, ...]) -> _Signature:
 
 
 def _record(function: Callable[..., Any], args: tuple[Any, ...]) -> Replay:
+    _C.empty_cache()  # the recording has memory of its own: what the warm-up used would stay beside it
     replay = Replay()
     own = []
     for arg in args:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..train.signals import Interrupted
-from . import bench, doctor, evaluate, predict, summary, train
+from . import bench, doctor, evaluate, predict, profile, summary, train
 
 _EXAMPLES = """\
 examples:
@@ -17,6 +17,7 @@ examples:
   fastcnn train --data mnist --data-dir data/mnist    the 60,000 digits
   fastcnn predict runs/lenet5-mnist5k digit.png       what is in a picture
   fastcnn summary lenet5                              layers, shapes, parameters, multiply-adds
+  fastcnn profile resnet50 --batch 8                  where the time goes, layer by layer
   fastcnn doctor                                      what this installation can do, and why not more
 
 fastcnn COMMAND --help explains each command.
@@ -42,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastcnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (train, evaluate, predict, summary, bench, doctor):
+    for module in (train, evaluate, predict, summary, profile, bench, doctor):
         command = commands.add_parser(
             module.NAME,
             help=module.HELP,

@@ -62,6 +62,7 @@ _DEFAULTS: dict[str, Any] = {
     "weight_decay": 0.0,
     "schedule": "warmup-cosine",
     "label_smoothing": 0.0,
+    "precision": "float32",
     "val_fraction": 0.0,
     "patience": None,
     "seed": 0,
@@ -95,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weight-decay", type=float, metavar="X", help="default 0")
     add("--schedule", choices=tuple(SCHEDULES), help="of the learning rate, per step (default warmup-cosine)")
     add("--label-smoothing", type=float, metavar="X", help="default 0; mnist5k 0.1")
+    add("--precision", choices=("float32", "bf16"), help="bf16: bfloat16 with float32 masters (default float32)")
     add(
         "--val-fraction",
         type=float,
@@ -146,6 +148,7 @@ def run(arguments: argparse.Namespace) -> None:
         CrossEntropyLoss(label_smoothing=config["label_smoothing"]),
         scheduler=make_scheduler(config["schedule"], optimizer, max(1, config["epochs"] * len(loader))),
         schedule_every="step",
+        precision=config["precision"],
         about={
             "model": {"name": entry.name, "arguments": model_arguments},
             "input_shape": list(data.train.sample_shape),
@@ -197,12 +200,12 @@ def _settings(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[Pat
         if saved is None:
             raise ValueError(f"{checkpoint} was not written by fastcnn train; resume it with Trainer.fit(resume=True)")
         for key, value in given.items():
-            if saved[key] != value and key not in _FREE:
+            if saved.get(key, _DEFAULTS[key]) != value and key not in _FREE:
                 raise ValueError(
                     f"--{key.replace('_', '-')} is {value}, but the run in {arguments.out} was started with "
-                    f"{saved[key]}; leave it out, or start a new run in another --out"
+                    f"{saved.get(key, _DEFAULTS[key])}; leave it out, or start a new run in another --out"
                 )
-        return Path(arguments.out), {**saved, **given}
+        return Path(arguments.out), {**_DEFAULTS, **saved, **given}
     name = given.get("data", _DEFAULTS["data"])
     config = {**_DEFAULTS, **_DEFAULTS_OF_DATA.get(name, {}), **given}
     if config["lr"] is None or ("lr" not in given and config["optimizer"] != "sgd"):

@@ -30,6 +30,8 @@ def same_padding(kernel_size: tuple[int, ...], dilation: tuple[int, ...]) -> tup
 
 
 class _Conv2d(Function):
+    fresh_gradients = True
+
     @staticmethod
     def forward(
         ctx: Context,

@@ -10,6 +10,8 @@ from ..tensor import Tensor
 
 
 class _Linear(Function):
+    fresh_gradients = True
+
     @staticmethod
     def forward(
         ctx: Context, input: RawTensor, weight: RawTensor, bias: RawTensor | None, activation: str | None

@@ -10,6 +10,9 @@ from ..tensor import Tensor, float64
 
 
 class _BatchNorm(Function):
+    fresh_gradients = True
+    float32_parameters = True
+
     @staticmethod
     def forward(
         ctx: Context,

@@ -34,6 +34,8 @@ def _shaped(raw: RawTensor, ndim: int) -> RawTensor:
 
 
 class _MaxPool2d(Function):
+    fresh_gradients = True
+
     @staticmethod
     def forward(
         ctx: Context,
@@ -59,6 +61,8 @@ class _MaxPool2d(Function):
 
 
 class _AvgPool2d(Function):
+    fresh_gradients = True
+
     @staticmethod
     def forward(
         ctx: Context, input: RawTensor, geometry: tuple[_Numbers, _Numbers, _Numbers, bool, bool, int | None]
@@ -74,6 +78,8 @@ class _AvgPool2d(Function):
 
 
 class _AdaptiveAvgPool2d(Function):
+    fresh_gradients = True
+
     @staticmethod
     def forward(ctx: Context, input: RawTensor, output_size: Any) -> RawTensor:
         batch = _batched(input)
@@ -87,6 +93,8 @@ class _AdaptiveAvgPool2d(Function):
 
 
 class _AdaptiveMaxPool2d(Function):
+    fresh_gradients = True
+
     @staticmethod
     def forward(ctx: Context, input: RawTensor, output_size: Any, return_indices: bool) -> Any:
         batch = _batched(input)

@@ -16,6 +16,7 @@ from ..nn import (
     Linear,
     MaxPool2d,
     Module,
+    ReLU,
     Sequential,
     init,
 )
@@ -49,6 +50,8 @@ class DenseLayer(Module):
     Shape:
         (N, C_in, H, W) -> (N, growth, H, W).
     """
+
+    fusible = (("conv1", "norm2", "relu"),)
 
     def __init__(self, in_channels: int, growth: int, bottleneck: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
@@ -156,6 +159,7 @@ class DenseNet(Module):
         else:
             parts["conv0"] = Conv2d(in_channels, stem, 7, stride=2, padding=3, bias=False)
             parts["norm0"] = BatchNorm2d(stem)
+            parts["relu0"] = ReLU()
             parts["pool0"] = MaxPool2d(3, stride=2, padding=1)
         channels = stem
         for i, count in enumerate(layers):
@@ -166,6 +170,7 @@ class DenseNet(Module):
                 parts[f"transition{i + 1}"] = Transition(channels, kept)
                 channels = kept
         parts[f"norm{len(layers) + 1}"] = BatchNorm2d(channels)
+        parts[f"relu{len(layers) + 1}"] = ReLU()
         self.features = Sequential(parts)
         self.avgpool = AdaptiveAvgPool2d(1)
         self.flatten = Flatten()
@@ -177,9 +182,7 @@ class DenseNet(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, num_classes)."""
-        for part in self.features:
-            input = part(input, activation="relu") if isinstance(part, BatchNorm2d) else part(input)
-        logits: Tensor = self.classifier(self.flatten(self.avgpool(input)))
+        logits: Tensor = self.classifier(self.flatten(self.avgpool(self.features(input))))
         return logits
 
 

@@ -6,12 +6,26 @@ and shapes are torchvision's.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
-from ..nn import AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Linear, Module, Sequential, SiLU, StochasticDepth, init
+from ..nn import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvBNAct,
+    Dropout,
+    Flatten,
+    Linear,
+    Module,
+    Sequential,
+    SiLU,
+    StochasticDepth,
+    init,
+)
 from ..tensor import Tensor
-from .blocks import ConvNormAct, SqueezeExcitation, round_channels
+from .blocks import SqueezeExcitation, round_channels
 from .registry import register_model
 
 __all__ = [
@@ -102,13 +116,14 @@ class MBConv(Module):
         super().__init__()
         self.residual = stride == 1 and in_channels == out_channels
         wide = in_channels * expansion
+        norm = functools.partial(BatchNorm2d, eps=eps, momentum=momentum)
         layers: list[Module] = []
         if expansion != 1:
-            layers.append(ConvNormAct(in_channels, wide, 1, 1, 1, SiLU, eps, momentum))
+            layers.append(ConvBNAct(in_channels, wide, 1, 1, None, 1, norm, SiLU))
         layers += [
-            ConvNormAct(wide, wide, kernel, stride, wide, SiLU, eps, momentum),
+            ConvBNAct(wide, wide, kernel, stride, None, wide, norm, SiLU),
             SqueezeExcitation(wide, max(1, in_channels // 4), SiLU),
-            ConvNormAct(wide, out_channels, 1, 1, 1, None, eps, momentum),
+            ConvBNAct(wide, out_channels, 1, 1, None, 1, norm, None),
         ]
         self.block = Sequential(*layers)
         self.stochastic_depth = StochasticDepth(drop, "row")
@@ -153,7 +168,8 @@ class EfficientNet(Module):
     ) -> None:
         super().__init__()
         channels = round_channels(32 * width)
-        layers: list[Module] = [ConvNormAct(in_channels, channels, 3, 2, 1, SiLU, eps, momentum)]
+        norm = functools.partial(BatchNorm2d, eps=eps, momentum=momentum)
+        layers: list[Module] = [ConvBNAct(in_channels, channels, 3, 2, None, 1, norm, SiLU)]
         counts = [math.ceil(repetitions * depth) for *_, repetitions in _STAGES]
         number = 0
         for (expansion, kernel, stride, base, _), count in zip(_STAGES, counts, strict=True):
@@ -166,7 +182,7 @@ class EfficientNet(Module):
                 channels = out_channels
                 number += 1
             layers.append(Sequential(*blocks))
-        layers.append(ConvNormAct(channels, 4 * channels, 1, 1, 1, SiLU, eps, momentum))
+        layers.append(ConvBNAct(channels, 4 * channels, 1, 1, None, 1, norm, SiLU))
         self.features = Sequential(*layers)
         self.avgpool = AdaptiveAvgPool2d(1)
         self.flatten = Flatten()

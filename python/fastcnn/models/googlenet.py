@@ -43,6 +43,8 @@ class ConvNorm(Module):
         (N, C_in, H, W) -> (N, C_out, H_out, W_out).
     """
 
+    fusible = (("conv", "bn", "relu"),)
+
     def __init__(
         self,
         in_channels: int,

@@ -6,9 +6,21 @@ arXiv:1801.04381. Keys and shapes are torchvision's.
 
 from __future__ import annotations
 
-from ..nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, Module, ReLU6, Sequential, init
+from ..nn import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvBNAct,
+    Dropout,
+    Flatten,
+    Linear,
+    Module,
+    ReLU6,
+    Sequential,
+    init,
+)
 from ..tensor import Tensor
-from .blocks import ConvNormAct, round_channels
+from .blocks import round_channels
 from .registry import register_model
 
 __all__ = ["InvertedResidual", "MobileNetV2", "mobilenet_v2"]
@@ -38,9 +50,9 @@ class InvertedResidual(Module):
         wide = in_channels * expansion
         layers: list[Module] = []
         if expansion != 1:
-            layers.append(ConvNormAct(in_channels, wide, 1, activation=ReLU6))
+            layers.append(ConvBNAct(in_channels, wide, 1, activation_layer=ReLU6))
         layers += [
-            ConvNormAct(wide, wide, 3, stride, groups=wide, activation=ReLU6),
+            ConvBNAct(wide, wide, 3, stride, groups=wide, activation_layer=ReLU6),
             Conv2d(wide, out_channels, 1, bias=False),
             BatchNorm2d(out_channels),
         ]
@@ -72,13 +84,13 @@ class MobileNetV2(Module):
     def __init__(self, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2) -> None:
         super().__init__()
         channels, last = round_channels(32 * width), round_channels(1280 * max(1.0, width))
-        layers: list[Module] = [ConvNormAct(in_channels, channels, 3, 2, activation=ReLU6)]
+        layers: list[Module] = [ConvBNAct(in_channels, channels, 3, 2, activation_layer=ReLU6)]
         for expansion, base, repetitions, stride in _STAGES:
             out_channels = round_channels(base * width)
             for i in range(repetitions):
                 layers.append(InvertedResidual(channels, out_channels, stride if i == 0 else 1, expansion))
                 channels = out_channels
-        layers.append(ConvNormAct(channels, last, 1, activation=ReLU6))
+        layers.append(ConvBNAct(channels, last, 1, activation_layer=ReLU6))
         self.features = Sequential(*layers)
         self.avgpool = AdaptiveAvgPool2d(1)
         self.flatten = Flatten()

@@ -6,11 +6,14 @@ arXiv:1905.02244. Keys and shapes are torchvision's.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 from ..nn import (
     AdaptiveAvgPool2d,
+    BatchNorm2d,
     Conv2d,
+    ConvBNAct,
     Dropout,
     Flatten,
     Hardsigmoid,
@@ -22,7 +25,7 @@ from ..nn import (
     init,
 )
 from ..tensor import Tensor
-from .blocks import ConvNormAct, SqueezeExcitation, round_channels
+from .blocks import SqueezeExcitation, round_channels
 from .registry import register_model
 
 __all__ = ["InvertedResidual", "MobileNetV3", "mobilenet_v3_large", "mobilenet_v3_small"]
@@ -113,8 +116,9 @@ def _layer(
     stride: int = 1,
     groups: int = 1,
     activation: type[Module] | None = Hardswish,
-) -> ConvNormAct:
-    return ConvNormAct(in_channels, out_channels, kernel, stride, groups, activation, _EPS, _MOMENTUM)
+) -> ConvBNAct:
+    norm = functools.partial(BatchNorm2d, eps=_EPS, momentum=_MOMENTUM)
+    return ConvBNAct(in_channels, out_channels, kernel, stride, None, groups, norm, activation)
 
 
 class MobileNetV3(Module):

@@ -55,6 +55,7 @@ class BasicBlock(Module):
     """
 
     expansion = 1  # C_out / width
+    fusible = (("conv1", "bn1", "relu"),)
 
     def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
         super().__init__()
@@ -88,6 +89,7 @@ class Bottleneck(Module):
     """
 
     expansion = 4
+    fusible = (("conv1", "bn1", "relu"), ("conv2", "bn2", "relu"))
 
     def __init__(
         self,
@@ -134,6 +136,8 @@ class ResNet(Module):
     Shape:
         (N, in_channels, H, W), any H and W -> (N, num_classes). The stages have strides 4, 8, 16 and 32.
     """
+
+    fusible = (("conv1", "bn1", "relu"),)
 
     def __init__(
         self,

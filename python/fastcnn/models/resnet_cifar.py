@@ -58,6 +58,8 @@ class CifarResNet(Module):
         ValueError: another shortcut.
     """
 
+    fusible = (("conv1", "bn1", "relu"),)
+
     def __init__(self, blocks: int, num_classes: int = 10, in_channels: int = 3, shortcut: str = "A") -> None:
         super().__init__()
         if shortcut not in ("A", "B"):

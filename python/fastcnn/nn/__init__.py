@@ -6,6 +6,7 @@ from .attention import Embedding, MultiheadAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv2d
+from .conv_bn_act import ConvBNAct, LinearAct
 from .conv_nd import Conv1d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, LocallyConnected2d
 from .divergence_loss import (
     DiceLoss,
@@ -123,6 +124,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvBNAct",
     "ConvBlurPool2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
@@ -165,6 +167,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LinearAct",
     "LocalContrastNorm",
     "LocalResponseNorm",
     "LocallyConnected2d",

@@ -13,6 +13,7 @@ class _BatchNorm(Module):
     """What the batch normalisation layers share: see `functional.batch_norm` for the formula."""
 
     _ranks: tuple[int, ...] = ()
+    float32_in_bfloat16 = True
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None

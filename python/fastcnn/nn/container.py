@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from .activation import ReLU
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .conv import Conv2d
+from .linear import Linear
 from .module import Module
+
+_TAKE_ACTIVATION = frozenset((BatchNorm1d, BatchNorm2d, BatchNorm3d, Conv2d, Linear))  # in their own pass
 
 
 def _normalize_index(index: int, length: int, owner: str) -> int:
@@ -16,6 +22,10 @@ def _normalize_index(index: int, length: int, owner: str) -> int:
 
 class Sequential(Module):
     """Calls its modules one after another.
+
+    A `ReLU` right behind a `Conv2d`, `Linear` or `BatchNorm` is applied by that layer while it writes its output: the
+    same bits with one pass over memory less. Where one of the two has a forward hook, which wants to see what is
+    between them, both are called.
 
     Args:
         args: modules, or one dict of name -> module.
@@ -37,9 +47,19 @@ class Sequential(Module):
 
     def forward(self, input: Any) -> Any:
         """The output of the last module."""
+        waiting: Module | None = None  # a layer that applies the ReLU which may come next
         for module in self._modules.values():
-            input = module(input)
-        return input
+            if waiting is not None:
+                layer, waiting = waiting, None
+                if type(module) is ReLU and not module._forward_pre_hooks and not module._forward_hooks:
+                    input = layer(input, activation="relu")
+                    continue
+                input = layer(input)
+            if type(module) in _TAKE_ACTIVATION and not module._forward_hooks:
+                waiting = module
+            else:
+                input = module(input)
+        return input if waiting is None else waiting(input)
 
     def __len__(self) -> int:
         return len(self._modules)

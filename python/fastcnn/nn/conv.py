@@ -47,6 +47,7 @@ class Conv2d(Module):
     """
 
     bias: Parameter | None
+    activation: str | None = None  # applied by every call, in the same pass: set where `Module.fuse` folded a ReLU in
 
     def __init__(
         self,
@@ -100,13 +101,19 @@ class Conv2d(Module):
             bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
+    def forward(self, input: Tensor, *, activation: str | None = None) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H_out, W_out).
+
+        Args:
+            input: the images.
+            activation: None or "relu", in the same pass. Not in torch.
+        """
         padding = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._amounts(), _PAD_MODES[self.padding_mode])
             padding = (0, 0)
-        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        activation = activation or self.activation
+        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, activation)
 
     def _amounts(self) -> tuple[int, ...]:
         """The padding as (left, right, top, bottom)."""
@@ -131,4 +138,6 @@ class Conv2d(Module):
             text += ", bias=False"
         if self.padding_mode != "zeros":
             text += f", padding_mode={self.padding_mode}"
+        if self.activation is not None:
+            text += f", activation={self.activation}"
         return text

@@ -1,15 +1,26 @@
-"""Batch normalisation folded into the layer before it: in evaluation it is an affine map per channel."""
+"""Batch normalisation folded into the layer before it: in evaluation it is an affine map per channel.
+
+Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018,
+arXiv:1712.05877, section 3.2.
+"""
 
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import _C
-from ..tensor import tensor
-from .batchnorm import _BatchNorm
+from .. import functional as F
+from ..tensor import Tensor, tensor
+from .activation import ReLU
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
+from .container import Sequential
+from .conv import Conv2d
+from .conv_nd import Conv1d, Conv3d
+from .linear import Identity, Linear
 from .module import Module
 from .parameter import Parameter
 
@@ -42,11 +53,11 @@ def fuse_bn_eval(layer: _Layer, bn: _BatchNorm) -> _Layer:
         raise ValueError(f"fuse_bn_eval: layer has {channels} output channels, but bn normalises {bn.num_features}")
 
     def values(t: Any, default: float) -> np.ndarray[Any, Any]:
-        return np.full(channels, default) if t is None else t.detach().cpu().numpy().astype(np.float64)
+        return np.full(channels, default) if t is None else t.detach().cpu().double().numpy()
 
     scale = values(bn.weight, 1.0) / np.sqrt(values(bn.running_var, 1.0) + bn.eps)
     fused = copy.deepcopy(layer)
-    wide = weight.detach().cpu().numpy().astype(np.float64) * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+    wide = weight.detach().cpu().double().numpy() * scale.reshape(-1, *(1,) * (weight.ndim - 1))
     bias = values(bn.bias, 0.0) + (values(layer.bias, 0.0) - values(bn.running_mean, 0.0)) * scale
 
     def parameter(array: np.ndarray[Any, Any]) -> Parameter:
@@ -56,3 +67,96 @@ def fuse_bn_eval(layer: _Layer, bn: _BatchNorm) -> _Layer:
     fused._parameters.pop("bias", None)
     fused.register_parameter("bias", parameter(bias))
     return fused
+
+
+_NORM_BEHIND: dict[type[Module], type[_BatchNorm]] = {
+    Conv1d: BatchNorm1d,
+    Conv2d: BatchNorm2d,
+    Conv3d: BatchNorm3d,
+    Linear: BatchNorm1d,
+}
+
+
+class FoldedBatchNorm(Module):
+    """In the place of a batch norm whose map the layer in front of it does: the rest of what the batch norm was asked.
+
+    Args:
+        done: the activation that the layer in front applies, too.
+    """
+
+    def __init__(self, done: str | None = None) -> None:
+        super().__init__()
+        self.done = done
+
+    def forward(self, input: Tensor, *, activation: str | None = None, residual: Tensor | None = None) -> Tensor:
+        """Any shape, kept: activation(input + residual).
+
+        Raises:
+            RuntimeError: in training mode, where a batch norm would use the statistics of the batch.
+        """
+        if self.training:
+            raise RuntimeError(
+                "a fused model is in training mode, but its batch norms are folded away; train the model that fuse() "
+                "was called on, or call eval()"
+            )
+        output = input if residual is None else input + residual
+        if activation is None or (activation == self.done and residual is None):
+            return output
+        return F.relu(output)
+
+    def extra_repr(self) -> str:
+        """The activation, for `repr`."""
+        return "" if self.done is None else f"done={self.done!r}"
+
+
+def fused_copy(model: _Layer) -> _Layer:
+    """What `Module.fuse` does."""
+    for path, module in model.named_modules():
+        name = path or type(module).__name__
+        if module.training:
+            raise RuntimeError(
+                f"fuse: {name} is in training mode, where batch norms use the statistics of the batch; call "
+                "model.eval() first"
+            )
+    fused = copy.deepcopy(model)
+    uses: dict[int, int] = {}  # how often a module is registered: what several places share is left alone
+    for module in fused.modules():
+        for child in module._modules.values():
+            uses[id(child)] = uses.get(id(child), 0) + 1
+    for module in list(fused.modules()):
+        for layer, norm, activation in module.fusible:
+            _fold(module, layer, norm, activation, uses)
+        if isinstance(module, Sequential):
+            _fuse_neighbours(module, uses)
+    return fused
+
+
+def _fuse_neighbours(sequence: Sequential, uses: dict[int, int]) -> None:
+    names = list(sequence._modules)
+    for first, second in pairwise(names):
+        _fold(sequence, first, second, None, uses)
+    kept = [name for name in names if type(sequence._modules[name]) is not FoldedBatchNorm]
+    for first, second in pairwise(kept):
+        layer, relu = sequence._modules[first], sequence._modules[second]
+        if type(relu) is ReLU and type(layer) in (Conv2d, Linear) and _plain(layer, uses) and _plain(relu, uses):
+            layer.activation = "relu"
+            sequence._modules[second] = Identity().eval()
+
+
+def _fold(owner: Module, first: str, second: str, activation: str | None, uses: dict[int, int]) -> None:
+    layer, norm = owner._modules.get(first), owner._modules.get(second)
+    if layer is None or norm is None or type(norm) is not _NORM_BEHIND.get(type(layer)):
+        return
+    if norm.running_mean is None or norm.running_var is None or not (_plain(layer, uses) and _plain(norm, uses)):
+        return
+    folded: Any = fuse_bn_eval(layer, norm)
+    if type(layer) in (Conv2d, Linear):
+        folded.activation = activation
+    uses[id(folded)] = 1
+    owner._modules[first] = folded
+    owner._modules[second] = FoldedBatchNorm(activation).eval()
+
+
+def _plain(module: Module, uses: dict[int, int]) -> bool:
+    """Whether nothing but its one place in the model depends on the module."""
+    return not module._forward_hooks and not module._forward_pre_hooks and uses.get(id(module), 0) <= 1

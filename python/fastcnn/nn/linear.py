@@ -49,6 +49,7 @@ class Linear(Module):
     """
 
     bias: Parameter | None
+    activation: str | None = None  # applied by every call, in the same pass: set where `Module.fuse` folded a ReLU in
 
     def __init__(
         self,
@@ -78,10 +79,16 @@ class Linear(Module):
             bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0.0
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(..., in_features) -> (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
+    def forward(self, input: Tensor, *, activation: str | None = None) -> Tensor:
+        """(..., in_features) -> (..., out_features).
+
+        Args:
+            input: the features.
+            activation: None or "relu", in the same pass. Not in torch.
+        """
+        return F.linear(input, self.weight, self.bias, activation or self.activation)
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of repr()."""
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        text = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return text if self.activation is None else f"{text}, activation={self.activation}"

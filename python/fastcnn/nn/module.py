@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
-from .. import _C
+from .. import _C, autograd
 from ..cuda import as_device
 from ..tensor import HookHandle, Tensor
 from .parameter import Parameter
@@ -29,6 +29,9 @@ class Module:
     """
 
     training: bool
+    float32_in_bfloat16 = False  # whether `to(bfloat16)` makes the module's own tensors float32
+    fusible: tuple[tuple[str, str, str | None], ...] = ()
+    """What `fuse` folds: (layer, batch norm on its output, activation that `forward` gives the batch norm) by name."""
 
     def __init__(self) -> None:
         set_ = super().__setattr__
@@ -132,7 +135,11 @@ class Module:
                 replaced = hook(self, args)
                 if replaced is not None:
                     args = replaced if isinstance(replaced, tuple) else (replaced,)
-        output = self.forward(*args, **kwargs)
+        if autograd.observer is None:
+            output = self.forward(*args, **kwargs)
+        else:
+            with autograd.observer.module(self):
+                output = self.forward(*args, **kwargs)
         if self._forward_hooks:
             for hook in tuple(self._forward_hooks.values()):
                 replaced = hook(self, args, output)
@@ -297,22 +304,10 @@ class Module:
                 _copy_values(target._data, state_dict[key])
         return IncompatibleKeys(missing, unexpected)
 
-    def _apply_to_tensors(self, convert: Callable[[_C.Tensor], _C.Tensor]) -> Self:
-        for module in self.modules():
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is None:
-                    continue
-                converted = convert(tensor._data)
-                if converted is tensor._data:
-                    continue
-                tensor._data = converted
-                tensor._grad_slot = None  # it belongs to an optimizer's arena, which re-adopts the parameter
-                if tensor._grad is not None:
-                    tensor._grad = Tensor(convert(tensor._grad._data))
-        return self
-
     def to(self, device: _C.device | _C.dtype | str | None = None, dtype: _C.dtype | None = None) -> Self:
         """Moves parameters and buffers to a device and converts the floating-point ones to a dtype, in place.
+
+        Parameters and statistics of batch norms become float32 where bfloat16 is asked for: see `docs/precision.md`.
 
         Raises:
             TypeError: `dtype` is not floating-point.
@@ -324,13 +319,26 @@ class Module:
             raise TypeError(f"Module.to: dtype is {dtype}, but a floating-point dtype is expected")
         where = None if device is None else _C.device(device)
 
-        def convert(raw: _C.Tensor) -> _C.Tensor:
+        def convert(raw: _C.Tensor, module: Module) -> _C.Tensor:
             wanted = dtype if dtype is not None and raw.dtype.is_floating_point else raw.dtype
+            if wanted == _C.bfloat16 and module.float32_in_bfloat16:
+                wanted = _C.float32
             if wanted == raw.dtype and (where is None or where == raw.device):
                 return raw
             return Tensor(raw).to(where if where is not None else raw.device, wanted)._data
 
-        return self._apply_to_tensors(convert)
+        for module in self.modules():
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is None:
+                    continue
+                converted = convert(tensor._data, module)
+                if converted is tensor._data:
+                    continue
+                tensor._data = converted
+                tensor._grad_slot = None  # it belongs to an optimizer's arena, which re-adopts the parameter
+                if tensor._grad is not None:
+                    tensor._grad = Tensor(convert(tensor._grad._data, module))
+        return self
 
     def float(self) -> Self:
         """Converts floating-point parameters and buffers to float32."""
@@ -341,7 +349,7 @@ class Module:
         return self.to(_C.float64)
 
     def bfloat16(self) -> Self:
-        """Converts floating-point parameters and buffers to bfloat16."""
+        """Converts floating-point parameters and buffers to bfloat16, but those of batch norms to float32."""
         return self.to(_C.bfloat16)
 
     def cpu(self) -> Self:
@@ -363,6 +371,30 @@ class Module:
     def eval(self) -> Self:
         """Evaluation behaviour: dropout off, batch norm on running statistics."""
         return self.train(False)
+
+    def fuse(self) -> Self:
+        """A copy for inference whose layers do what the batch norms and ReLUs behind them do.
+
+        Folded are the pairs that a module declares in its attribute `fusible`, as the networks of `fastcnn.models` do,
+        and neighbours in a `Sequential`: a convolution or linear layer, the batch norm behind it, and a ReLU. A batch
+        norm that also adds a residual stays: its pass does the addition. Outputs agree within float32's rounding. In
+        the copy's `state_dict` biases of the layers in front replace the keys of folded batch norms.
+
+        Returns:
+            A copy, in evaluation mode, with weights of its own.
+
+        Raises:
+            RuntimeError: the model, or a part of it, is in training mode.
+
+        Example:
+            >>> from fastcnn import nn
+            >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU()).eval()
+            >>> list(model.fuse().state_dict())
+            ['0.weight', '0.bias']
+        """
+        from .fusion import fused_copy
+
+        return fused_copy(self)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Sets `requires_grad` of every parameter."""

@@ -123,9 +123,9 @@ class DropConnectLinear(Linear):
         _check_p("DropConnectLinear", p)
         self.p = p
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, *, activation: str | None = None) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
-        return F.linear(input, F.dropout(self.weight, self.p, self.training), self.bias)
+        return F.linear(input, F.dropout(self.weight, self.p, self.training), self.bias, activation)
 
     def extra_repr(self) -> str:
         """The arguments, for `repr`."""

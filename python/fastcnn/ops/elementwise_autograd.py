@@ -210,5 +210,10 @@ def unary_function(name: str) -> Any:
     return type(
         name,
         (Function,),
-        {"forward": staticmethod(forward), "backward": staticmethod(backward), "kernel": staticmethod(kernel)},
+        {
+            "forward": staticmethod(forward),
+            "backward": staticmethod(backward),
+            "kernel": staticmethod(kernel),
+            "fresh_gradients": True,
+        },
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .. import _C
 from ..autograd import Context, Function
 from ..tensor import Tensor
+from ..widening import widen
 from .conversion import cast
 from .elementwise import maximum, minimum
 
@@ -261,7 +262,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
         >>> fc.argmax(fc.tensor([[1.0, 5.0], [7.0, 2.0]])).item()
         2
     """
-    return Tensor(_C.reduce_extreme(input._data, dim, keepdim, True)[1])
+    return Tensor(_C.reduce_extreme(widen(input._data), dim, keepdim, True)[1])
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -275,7 +276,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
         >>> fc.argmin(fc.tensor([3.0, 1.0, 2.0])).item()
         1
     """
-    return Tensor(_C.reduce_extreme(input._data, dim, keepdim, False)[1])
+    return Tensor(_C.reduce_extreme(widen(input._data), dim, keepdim, False)[1])
 
 
 def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:

@@ -157,6 +157,10 @@ class Arena:
             self._buffers[name] = buffer
         return buffer
 
+    def memory(self) -> list[_C.Tensor]:
+        """Everything that a step reads or writes."""
+        return [self.params, self.values, self.grads, *self._buffers.values()]
+
     def set_hyper(self, numbers: tuple[float, ...]) -> None:
         """Gives the kernels the numbers of the group; writes to the device only what changed."""
         if numbers != self._hyper:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import _C
+from .. import _C, autograd
 from ..autograd import enable_grad, no_grad
 from ..recording import StaleRecordingError, on_replay
 from ..tensor import Tensor, bfloat16, float32, float64
@@ -174,14 +175,18 @@ class Optimizer:
         self.update_hyperparameters()
         on_replay(before=self._before_replay, after=self._after_replay)
         with no_grad():
-            for index, group in enumerate(self.param_groups):
-                if not all(arena.fits(i) for arena in self._arenas[index] for i in range(len(arena.parameters))):
-                    self._rebuild(index)
-                for arena in self._arenas[index]:
+            self.follow_parameters()
+            for group, arenas in zip(self.param_groups, self._arenas, strict=True):
+                for arena in arenas:
                     kernel = arena.gather()
-                    if kernel is not None:
+                    if kernel is None:
+                        continue
+                    if autograd.observer is None:
                         self._launch(group, arena, kernel)
-                        arena.stepped()
+                    else:
+                        run = functools.partial(self._launch, group, arena, kernel)
+                        autograd.observer.run(f"{self._name()}.step", "step", arena.memory(), run)
+                    arena.stepped()
         return loss
 
     def _before_replay(self) -> None:
@@ -204,6 +209,15 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 p._grad = None
+
+    def follow_parameters(self) -> None:
+        """Makes new memory where parameters changed dtype, device or shape, as by `model.to()`; states move along.
+
+        `step()` does it. Before `load_state_dict` it is needed where the model was converted since.
+        """
+        for index, arenas in enumerate(self._arenas):
+            if not all(arena.fits(i) for arena in arenas for i in range(len(arena.parameters))):
+                self._rebuild(index)
 
     def _rebuild(self, index: int) -> None:
         """New arenas after parameters changed their dtype, device or shape; the state moves along."""

@@ -18,9 +18,10 @@ from ..autograd import no_grad
 from ..capturing import CapturedFunction
 from ..data import DataLoader
 from ..nn import CrossEntropyLoss, Module
+from ..optim import Optimizer
 from ..recording import CaptureError
 from ..serialization import model_state, save
-from ..tensor import Tensor
+from ..tensor import Tensor, bfloat16
 from .checkpoint import load_checkpoint, save_checkpoint
 from .metrics import Meter, plot_curve, versions, write_json, write_metrics
 from .progress import Progress
@@ -43,12 +44,14 @@ class Trainer:
         scheduler: a learning-rate scheduler, stepped after every `schedule_every`.
         schedule_every: "epoch" or "step".
         device: where to train; by default where the model's first parameter is. Batches are moved there.
+        precision: "float32", or "bf16": parameters and activations in bfloat16 with float32 masters in the optimizer;
+            batch norms, their statistics and the loss stay in float32. See `docs/precision.md`.
         about: JSON-serialisable facts stored in every file that `fit` writes, e.g. class names.
         capture: replay the training step with `fastcnn.capture`. A step that cannot be captured (it reads values in
             Python) is trained without, after a warning.
 
     Raises:
-        ValueError: `schedule_every` is neither.
+        ValueError: `schedule_every` or `precision` is neither of its values.
 
     Example:
         >>> import numpy as np
@@ -70,12 +73,20 @@ class Trainer:
         scheduler: Any = None,
         schedule_every: str = "epoch",
         device: _C.device | str | None = None,
+        precision: str = "float32",
         about: Mapping[str, Any] | None = None,
         capture: bool = True,
     ) -> None:
         if schedule_every not in ("epoch", "step"):
             raise ValueError(f"Trainer: schedule_every is {schedule_every!r}, but 'epoch' or 'step' is expected")
+        if precision not in ("float32", "bf16"):
+            raise ValueError(f"Trainer: precision is {precision!r}, but 'float32' or 'bf16' is expected")
         self.model = model if device is None else model.to(device)
+        self.precision = precision
+        if precision == "bf16":
+            model.to(bfloat16)
+            if isinstance(optimizer, Optimizer):
+                optimizer.follow_parameters()
         self.optimizer = optimizer
         self.loss = loss if loss is not None else CrossEntropyLoss()
         self.scheduler = scheduler
@@ -217,8 +228,15 @@ class Trainer:
             return self._step(x, y)
         return loss.clone(), output.clone()  # the next step overwrites them
 
+    def _output(self, x: Tensor) -> Any:
+        """The model's output or outputs, in float32."""
+        if self.precision == "float32":
+            return self.model(x)
+        output = self.model(x.bfloat16() if x.is_floating_point() else x)
+        return tuple([part.float() for part in output]) if isinstance(output, tuple) else output.float()
+
     def _step(self, x: Tensor, y: Tensor, *_key: Any) -> tuple[Tensor, Tensor]:
-        output = self.model(x)
+        output = self._output(x)
         auxiliary: Sequence[Tensor] = ()
         if isinstance(output, tuple):
             output, *auxiliary = output
@@ -292,7 +310,7 @@ class Trainer:
             summary |= {"best_epoch": run.best_epoch, "restored_best": restore_best}
         self.summary = {
             **summary,
-            "configuration": {**self.about, "batch_size": run.loader.batch_size},
+            "configuration": {**self.about, "batch_size": run.loader.batch_size, "precision": self.precision},
             "versions": versions(),
         }
         if run.out is None:
@@ -314,6 +332,7 @@ class Trainer:
             "loader": run.loader.state_dict(),
             "random": random.all_states(),
             "run": run.state_dict(),
+            "precision": self.precision,
         }
         save_checkpoint(run.checkpoint, state, self.about)
 
@@ -322,6 +341,11 @@ class Trainer:
         if (state["scheduler"] is None) != (self.scheduler is None):
             has, had = ("no", "one") if self.scheduler is None else ("a", "none")
             raise ValueError(f"resume: the trainer has {has} scheduler, but the run in {source} had {had}")
+        precision = state.get("precision", "float32")
+        if precision != self.precision:
+            raise ValueError(
+                f"resume: the trainer's precision is {self.precision}, but the run in {source} had {precision}"
+            )
         run.loader.load_state_dict(state["loader"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -359,7 +383,7 @@ class Trainer:
         meter = Meter()
         with self._eval_mode():
             for x, y in self._batches(loader):
-                output = self.model(x)
+                output = self._output(x)
                 meter.add(self.loss(output, y), output, y)
         result = meter.result()
         if not meter.samples:
@@ -384,7 +408,7 @@ class Trainer:
         self._stop = StopRequest()
         loader = as_loader(data, batch_size)
         with self._eval_mode():
-            outputs = [self.model(batch[0]) for batch in self._batches(loader)]
+            outputs = [self._output(batch[0]) for batch in self._batches(loader)]
         if not outputs:
             raise ValueError("predict: there are no samples")
         return np.concatenate([(o if o.device.type == "cpu" else o.cpu()).numpy() for o in outputs])
