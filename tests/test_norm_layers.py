@@ -207,6 +207,51 @@ def test_batch_norm_folds_into_the_layer_before(bias: bool, rng: np.random.Gener
         nn.fuse_bn_eval(nn.Linear(2, 3), nn.BatchNorm1d(4))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2", "vgg11_bn"])
+def test_batch_norms_of_a_model_fold_into_its_convolutions(name: str) -> None:
+    """W10, I8: no batch norm behind a convolution is left, and the outputs stay."""
+    small = {"hidden": 16} if name == "vgg11_bn" else {}
+    model = fc.models.create_model(name, num_classes=7, **small).double()
+    rng = np.random.default_rng(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.copy_(fc.tensor(rng.normal(0, 0.1, module.num_features)))
+            module.running_var.copy_(fc.tensor(rng.uniform(0.8, 1.2, module.num_features)))
+    fused = nn.fuse_conv_bn(model, fc.zeros(0, 3, 32, 32, dtype=fc.float64))
+    left = [m for m in fused.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(left) == (62 if name == "densenet121" else 0)  # DenseNet has others in front of its convolutions
+    x = fc.randn(1, 3, 32, 32, dtype=fc.float64)
+    expected = model.eval()(x).detach().numpy()
+    np.testing.assert_allclose(fused(x).detach().numpy(), expected, atol=1e-9 * np.abs(expected).max())
+    assert not fused.training
+    assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+
+
+def test_only_batch_norms_that_read_alone_are_folded() -> None:
+    class Reused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)
+
+        def forward(self, input: fc.Tensor) -> fc.Tensor:
+            maps = self.conv(input)
+            return self.norm(maps) + maps
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)
+
+        def forward(self, input: fc.Tensor) -> fc.Tensor:
+            return self.norm(self.conv(self.norm(self.conv(input))))
+
+    for model in (Reused(), Twice(), nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.BatchNorm2d(2))):
+        fused = nn.fuse_conv_bn(model, fc.zeros(1, 2, 3, 3))
+        assert any(isinstance(m, nn.BatchNorm2d) for m in fused.modules())
+        x = fc.randn(2, 2, 3, 3)
+        np.testing.assert_array_equal(fused(x).detach().numpy(), model.eval()(x).detach().numpy())
+
+
 def test_batch_norm_makes_the_output_of_a_sample_depend_on_its_batch() -> None:
     """H18."""
     fc.manual_seed(0)

@@ -177,8 +177,8 @@ class DenseNet(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, num_classes)."""
-        for part in self.features:
-            input = part(input, activation="relu") if isinstance(part, BatchNorm2d) else part(input)
+        for name, part in self.features.named_children():
+            input = part(input, activation="relu") if name.startswith("norm") else part(input)
         logits: Tensor = self.classifier(self.flatten(self.avgpool(input)))
         return logits
 

@@ -20,7 +20,7 @@ from .divergence_loss import (
 )
 from .dropout import Dropout, Dropout2d
 from .flatten import Flatten, Unflatten
-from .fusion import fuse_bn_eval
+from .fusion import fuse_bn_eval, fuse_conv_bn
 from .group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, RMSNorm
 from .linear import Identity, Linear
 from .local_norm import LocalContrastNorm, LocalResponseNorm
@@ -77,6 +77,7 @@ from .rectifiers import (
     Threshold,
 )
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .roi_pool import RoIPool
 from .smooth import GLU, LogSigmoid, Maxout, Mish, Softmax2d, Softmin, Softplus, Softsign, Tanhshrink
 from .softmax import LogSoftmax, Softmax
 from .stochastic import (
@@ -200,6 +201,7 @@ __all__ = [
     "ReLU6",
     "ReflectionPad2d",
     "ReplicationPad2d",
+    "RoIPool",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -224,6 +226,7 @@ __all__ = [
     "Upsample",
     "ZeroPad2d",
     "fuse_bn_eval",
+    "fuse_conv_bn",
     "init",
     "utils",
 ]
