@@ -1,8 +1,8 @@
 """What digits look like to classifiers without hidden layers: nearest neighbours and least squares.
 
 k nearest neighbours has nothing to train: an image gets the label that most of the k closest training images have.
-Small k follows every odd sample (variance), large k blurs the borders (bias). Least squares fits targets 1 for the class
-and 0 for the others by a linear map, in closed form: minimise |X W - Y|^2 + lambda |W|^2, so
+Small k follows every odd sample (variance), large k blurs the borders (bias). Least squares fits targets 1 for the
+class and 0 for the others by a linear map, in closed form: minimise |X W - Y|^2 + lambda |W|^2, so
 
     (X^T X + lambda I) W = X^T Y
 

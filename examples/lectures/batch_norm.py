@@ -48,7 +48,7 @@ def run(norm, rate, steps=160):
         layer.register_forward_hook(lambda module, args, output, i=i: entering.update({i: output.detach()}))
     optimizer = optim.SGD(model.parameters(), lr=rate, momentum=0.9)
     loader = DataLoader(gratings(1280, 0), batch_size=32, shuffle=True, seed=0)
-    images, labels = (fc.tensor(part) for part in gratings(600, 1))
+    images, labels = (fc.tensor(part) for part in gratings(300, 1))
     accuracy, drift = [], []
     step = 0
     while step <= steps:
@@ -81,8 +81,9 @@ def main(out=Path()):
         steps = int(reached[0]) * 10 if len(reached) else None
         variance = drift[:, 2, 1]
         results[name] = {"accuracy": accuracy, "steps": steps, "variance": variance, "mean": drift[:, 2, 0]}
-        print(f"{name:22} {GOAL:.0%} after {steps} steps, finally {accuracy[-1]:.1%}; in front of the last ReLU: variance "
-              f"{variance[0]:.3f} to {variance[-1]:.3f}, means {drift[0, 2, 0]:.3f} to {drift[-1, 2, 0]:.3f}")  # fmt: skip
+        print(f"{name:22} {GOAL:.0%} after {steps} steps, finally {accuracy[-1]:.1%}; inputs of the last ReLU:")
+        print(f"{'':22} variance {variance[0]:.3f} to {variance[-1]:.3f}, means {drift[0, 2, 0]:.3f} to", end="")
+        print(f" {drift[-1, 2, 0]:.3f}")
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
