@@ -18,10 +18,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Times fastcnn's kernels (forward and each gradient) or whole training steps, interleaved with a "
         "peer, after checking that both compute the same. The machine's ceilings are measured in the same run.",
         epilog="examples:  python -m bench kernels --peer torch --filter 'conv2d.*forward' --plot roofline.png\n"
-        "           python -m bench models --peer torch --json models.json --plot models.png",
+        "           python -m bench models --peer torch --json models.json --plot models.png\n"
+        "           python -m bench devices    (a training step on the CPU and on a GPU)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="?", choices=("kernels", "models"), default="kernels")
+    parser.add_argument("what", nargs="?", choices=("kernels", "models", "devices"), default="kernels")
     parser.add_argument("--peer", choices=("torch",), help="measure it too; its best configuration counts")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
@@ -50,6 +51,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures and returns everything that --json writes."""
     result: dict[str, Any]
+    if options.what == "devices":
+        from bench import devices
+
+        return {"machine": machine.describe(), "devices": devices.run(5 if options.quick else options.rounds)}
     threads = tuple(sorted(set(options.threads or (1, _C.num_threads()))))
     settings = kernels.Settings(
         threads=threads,
@@ -108,6 +113,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmarks; 1 if a result differs from the peer's."""
     options = parse_arguments(arguments)
     result = run(options)
+    if "devices" in result:
+        from bench import devices
+
+        print(devices.table(result["devices"]))
     rows = result.get("kernels", result.get("models", []))
     if not rows:
         raise SystemExit(f"nothing matches --filter {options.filter!r}")

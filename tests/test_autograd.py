@@ -218,6 +218,13 @@ def test_retain_grad_keeps_the_gradient_of_a_result():
     assert y.grad.item() == 18.0
 
 
+def test_grad_touches_no_other_leaf():
+    x, w = fc.tensor([2.0], requires_grad=True), fc.tensor([3.0], requires_grad=True)
+    assert grad((x * w).sum(), x)[0].tolist() == [3.0]
+    assert x.grad is None
+    assert w.grad is None
+
+
 def test_grad_returns_gradients_without_touching_the_leaves():
     x, y = leaf([2.0]), leaf([5.0])
     _Mul.apply(x, x).backward()

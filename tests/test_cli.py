@@ -349,11 +349,11 @@ def test_summary_prints_the_table(trained: Path, capsys: pytest.CaptureFixture[s
 def test_summary_without_a_model_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary"]) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
-    assert rows["resnet50"] == ["3", "x", "224", "x", "224", "25,557,032", "4,089,184,256"]
+    assert rows["resnet50"] == ["3", "x", "224", "x", "224", "25,557,032", "4,089,184,256", "50"]
     assert set(models.list_models()) <= set(rows)
     assert main(["summary", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert listed["lenet5"] == {"input_shape": [1, 28, 28], "parameters": 1_256_080, "macs": 6_522_000}
+    assert listed["lenet5"] == {"input_shape": [1, 28, 28], "parameters": 1_256_080, "macs": 6_522_000, "depth": 4}
     assert "--num-classes goes with a MODEL" in fails(capsys, "summary", "--num-classes", "3")
 
 

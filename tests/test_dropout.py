@@ -110,6 +110,17 @@ def test_average_over_masks_approaches_the_evaluation() -> None:
     np.testing.assert_allclose(mean, x.numpy(), atol=5 / 4000**0.5)
 
 
+def test_keeping_is_one_minus_p() -> None:
+    """H9: p is the probability of dropping; layers may be made from that of keeping."""
+    assert nn.Dropout.keeping(0.8).p == pytest.approx(0.2)
+    assert isinstance(nn.Dropout2d.keeping(0.5), nn.Dropout2d)
+    assert (F.dropout(fc.ones(100_000), 0.2).numpy() == 0).mean() == pytest.approx(0.2, abs=0.01)
+    assert (nn.Dropout.keeping(0.8)(fc.ones(100_000)).numpy() == 0).mean() == pytest.approx(0.2, abs=0.01)
+    assert "not of keeping" in str(nn.Dropout.__doc__)
+    with pytest.raises(ValueError, match="probability"):
+        nn.Dropout.keeping(1.5)
+
+
 @pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
 def test_dropout_rejects_what_is_no_probability(p: float) -> None:
     for call in (lambda: F.dropout(fc.ones(2), p), lambda: F.dropout2d(fc.ones(1, 1, 2, 2), p), lambda: nn.Dropout(p)):

@@ -122,11 +122,67 @@ def test_step_by_step_w1() -> None:
 
 def test_step_by_step_w1_with_the_weights_of_the_forward_pass() -> None:
     net = TwoLayers(HIDDEN, LECTURE)
-    net.loss().backward()
+    h, _, losses = net.forward()
+    h.retain_grad()
+    losses.sum().backward()
+    assert gradient(net.out)[1, 0] / h.detach().numpy()[0] * 0.45 == pytest.approx(-0.0178, abs=PRINTED)
+    assert gradient(h)[0] == pytest.approx(0.0371, abs=PRINTED)
     assert gradient(net.hidden)[0, 0] == pytest.approx(0.00044758, abs=5e-9)
 
 
+def test_delta_of_an_output_is_reused_for_all_its_weights() -> None:
+    """B16: delta = dE/dnet, and dE/dw of every weight into the unit is delta times that weight's source."""
+    net = TwoLayers(HIDDEN, LECTURE)
+    h, out, losses = net.forward()
+    out.retain_grad()
+    losses.sum().backward()
+    o, sources = out.detach().numpy(), h.detach().numpy()
+    delta = gradient(out) * o * (1 - o)
+    assert delta[0] == pytest.approx(0.1374, abs=PRINTED)
+    np.testing.assert_allclose(gradient(net.out), np.outer(delta, sources), rtol=1e-12)
+    np.testing.assert_allclose(gradient(net.b_out), delta, rtol=1e-12)
+
+
+def test_backprop_exercise_with_a_negative_rate() -> None:
+    """B10: input (1.0, 0.1), target 0.5, half the squared error, theta + eta gradient with eta = -0.2.
+
+    The network is in a lost figure; ours has two sigmoid units with weights (0.2, -0.3) and (0.4, 0.1), joined by
+    weights (0.5, -0.4) in a linear output, and no biases.
+    """
+    from fastcnn import optim
+
+    x, target = fc.tensor([1.0, 0.1], dtype=fc.float64), 0.5
+    updated = []
+    for how in ("plus", "sgd"):
+        w, v = parameter([[0.2, -0.3], [0.4, 0.1]]), parameter([0.5, -0.4])
+        hidden = fc.sigmoid(fc.mv(w, x))
+        y = (v * hidden).sum()
+        (0.5 * (y - target) ** 2).backward()
+        assert f"{y.item():.2f}" == "0.03"
+        assert [f"{g:.2f}" for g in gradient(v)] == ["-0.25", "-0.28"]
+        assert [f"{g:.2f}" for g in gradient(w)[:, 0]] == ["-0.06", "0.05"]
+        if how == "plus":
+            with fc.no_grad():
+                w += -0.2 * w.grad
+                v += -0.2 * v.grad
+        else:
+            optim.SGD([w, v], lr=0.2).step()
+        updated.append(np.concatenate([w.detach().numpy().ravel(), v.detach().numpy()]))
+    np.testing.assert_allclose(updated[0], updated[1], rtol=1e-15)
+    assert [f"{value:.2f}" for value in updated[0]] == ["0.21", "-0.30", "0.39", "0.10", "0.55", "-0.34"]
+    after = updated[0][4:] @ (1 / (1 + np.exp(-updated[0][:4].reshape(2, 2) @ x.numpy())))
+    assert abs(after - target) < abs(0.03 - target)
+
+
 def test_hidden_gradients_use_the_old_output_weights() -> None:
+    net = TwoLayers(HIDDEN, LECTURE)
+    net.loss().backward()
+    with fc.no_grad():  # updating w5 to w8 first ...
+        net.out -= 0.5 * net.out.grad
+    assert gradient(net.hidden)[0, 0] == pytest.approx(0.00044758, abs=5e-9)  # ... leaves dE/dw1 as it was,
+    changed = TwoLayers(HIDDEN, net.out.detach().numpy().tolist())
+    changed.loss().backward()
+    assert abs(gradient(changed.hidden)[0, 0] - 0.00044758) > 1e-5  # though the new weights would give another
     together, one_by_one = TwoLayers(HIDDEN, LECTURE), TwoLayers(HIDDEN, LECTURE)
     together.step(0.5, together.parameters)
     one_by_one.step(0.5, [one_by_one.out])
@@ -179,9 +235,13 @@ def test_relu_regression(
     losses = fc.functional.mse_loss(y, target, reduction="none")
     np.testing.assert_allclose(np.sort(losses.detach().numpy())[3:], 0.01, atol=1e-13)
     assert losses.sum().item() == pytest.approx(0.06)
-    (losses.sum() * 0.5).backward()
+    (losses.sum() * 0.5).backward(retain_graph=True)
     np.testing.assert_allclose(-gradient(w), grad_first, atol=1e-12)
     np.testing.assert_allclose(-gradient(w3), grad_second, atol=1e-12)
+    w.grad = w3.grad = None
+    losses.sum().backward()  # without the half, as the loss column is written: twice the table
+    np.testing.assert_allclose(-gradient(w), 2 * np.array(grad_first), atol=1e-12)
+    np.testing.assert_allclose(-gradient(w3), 2 * np.array(grad_second), atol=1e-12)
 
 
 def test_badly_scaled_relu_regression_row_by_row() -> None:

@@ -29,7 +29,11 @@ def test_full_batch_gradient_is_the_mean_over_samples() -> None:
     singles = [gradient([i]) for i in range(64)]
     np.testing.assert_allclose(np.mean(singles, axis=0), gradient(list(range(64))), rtol=1e-12)
     assert len(DataLoader((X, Y), batch_size=1)) == 64
-    assert len(DataLoader((X, Y), batch_size=64)) == 1
+    assert len(DataLoader((X, Y), batch_size=64)) == 1  # all samples: plain gradient descent; 1: online
+    thousand = (np.zeros((1000, 3)), np.zeros(1000))
+    assert [len(DataLoader(thousand, batch_size=b)) for b in (32, 64, 128, 256)] == [32, 16, 8, 4]
+    mean = sum(gradient(list(range(i, i + 16))) for i in range(0, 64, 16)) / 4
+    np.testing.assert_allclose(mean, gradient(list(range(64))), rtol=1e-12)
 
 
 def test_negative_rate_with_a_plus_is_the_same_step() -> None:
@@ -61,7 +65,7 @@ def test_larger_batches_have_less_noise() -> None:
 
 
 def test_properties_of_the_optimizers() -> None:
-    """E21: first and second moments, leaky second moments, bias correction, as the states and options show them."""
+    """E21: first moments, second moments, leaky second moments, bias correction, as the lecture ticks them."""
     p = Parameter(fc.ones(1))
     p.grad = fc.ones(1)
     kinds = {
@@ -76,8 +80,24 @@ def test_properties_of_the_optimizers() -> None:
         p.grad = fc.ones(1)
         optimizer.step()
         assert set(optimizer.state.get(p, {})) == states, name
-    corrected = {name for name, (optimizer, _) in kinds.items() if optimizer.defaults.get("bias_correction")}
-    assert corrected == {"Adam"}
+    ticks = {}
+    for name, (optimizer, states) in kinds.items():
+        state = optimizer.state.get(p, {})
+        second = state.get("sum", state.get("square_avg", state.get("exp_avg_sq")))
+        before = None if second is None else second.item()
+        p.grad = fc.zeros(1)
+        optimizer.step()
+        leaky = second is not None and second.item() < before  # what was seen is forgotten
+        first = bool(states & {"momentum_buffer", "exp_avg"})
+        ticks[name] = (first, second is not None, leaky, bool(optimizer.defaults.get("bias_correction")))
+    assert ticks == {
+        "SGD": (False, False, False, False),
+        "Momentum": (True, False, False, False),
+        "Nesterov": (True, False, False, False),
+        "AdaGrad": (False, True, False, False),
+        "RMSProp": (False, True, True, False),
+        "Adam": (True, True, True, True),
+    }
 
 
 def path(make: Any, start: list[float], steps: int, curvature: tuple[float, float] = (1.0, 100.0)) -> np.ndarray:
@@ -180,3 +200,37 @@ def test_published_recipes_run() -> None:
                 optimizer.step()
             schedule.step()
         assert optimizer.param_groups[0]["lr"] == 0.0
+
+
+def test_loss_curves_are_narrower_with_larger_batches() -> None:
+    """E26: the width of the curve, once the loss has settled."""
+
+    def width(batch: int) -> float:
+        rng = np.random.default_rng(0)
+        w = Parameter(fc.tensor(np.linalg.lstsq(X, Y, rcond=None)[0]))  # starts at the optimum
+        optimizer = optim.SGD([w], lr=0.02)
+        losses = []
+        for _ in range(150):
+            rows = rng.integers(0, 64, batch)
+            optimizer.zero_grad()
+            loss = F.mse_loss((fc.tensor(X[rows]) * w).sum(dim=1), fc.tensor(Y[rows]))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return float(np.std(losses))
+
+    widths = [width(b) for b in (2, 8, 32)]
+    assert widths[0] > 1.5 * widths[1] > 1.5 * 1.5 * widths[2]
+
+
+def test_adagrads_path_is_rounder_on_an_ill_conditioned_bowl() -> None:
+    """E23: kappa = 100; the ratio of the ways along both axes stays near 1 for AdaGrad."""
+
+    def ratio(path: np.ndarray) -> float:
+        way = np.abs(np.diff(path, axis=0)).sum(axis=0)
+        return float(way.max() / way.min())
+
+    adagrad = path(lambda ps: optim.Adagrad(ps, lr=0.1), [1.0, 1.0], 30)
+    sgd = path(lambda ps: optim.SGD(ps, lr=0.015), [1.0, 1.0], 30)
+    assert ratio(adagrad) < 1.05
+    assert ratio(sgd) > 2.0

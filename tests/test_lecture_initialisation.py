@@ -39,7 +39,14 @@ def train(model: nn.Module, steps: int = 5) -> None:
 
 
 def test_equal_weights_stay_equal_and_random_ones_do_not() -> None:
-    """G1: with all hidden units alike, they receive the same gradients for ever."""
+    """G1: with all hidden units alike, they receive the same gradients for ever; with zeros, none at all."""
+    zero = two_layers()
+    for p in zero.parameters():
+        init.zeros_(p)
+    train(zero)
+    assert not zero[0].weight.detach().numpy().any()
+    assert not zero[2].weight.detach().numpy().any()
+    assert zero[2].bias.item() != 0.0  # all that it learns
     alike, random = two_layers(), two_layers()
     for p in alike.parameters():
         init.constant_(p, 0.0)
@@ -117,13 +124,79 @@ def test_batch_norm_starts_as_the_identity_of_normalised_values() -> None:
     assert (linear.bias.detach().numpy() == 0).all()
 
 
+@pytest.mark.parametrize("name", ["vgg11", "efficientnet_b0", "mobilenet_v2", "alexnet_2012", "nin_cifar"])
+def test_biases_of_networks_start_at_zero(name: str) -> None:
+    """G8: where a network's paper says so; alexnet_2012 has the ones of its paper in five layers. `nn.Linear` and the
+    convolutions by themselves start as torch's do, uniformly."""
+    small = {"hidden": 8} if name == "vgg11" else {}
+    model = fc.models.create_model(name, num_classes=3, **small)
+    biases = {path: p.detach().numpy() for path, p in model.named_parameters() if path.endswith("bias")}
+    assert biases
+    ones = {"conv2.bias", "conv4.bias", "conv5.bias", "fc6.bias", "fc7.bias"} if name == "alexnet_2012" else set()
+    for path, bias in biases.items():
+        assert (bias == (1.0 if path in ones else 0.0)).all(), path
+
+
+def test_scales_of_norms_may_start_below_one_with_a_smaller_rate() -> None:
+    """G10: off by default."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.BatchNorm2d(4, affine=False))
+    assert model[1].weight.tolist() == [1.0] * 4
+    init.norm_weight_(model, 0.1)
+    np.testing.assert_array_equal(model[1].weight.detach().numpy(), np.float32(0.1))
+    np.testing.assert_array_equal(model[2].weight.detach().numpy(), np.float32(0.1))
+    assert not model[1].bias.detach().numpy().any()
+    groups = optim.parameter_groups(model, 1e-4, lr=0.1, norm_lr_factor=1 / 100)
+    scales = groups[-1]
+    assert (len(scales["params"]), scales["lr"], scales["weight_decay"]) == (2, pytest.approx(0.001), 0.0)
+
+
+def test_layers_pre_trained_one_by_one_as_auto_encoders() -> None:
+    """G11: every layer learns to reconstruct what the layers below give it; the stack is fine-tuned as a whole."""
+    fc.manual_seed(0)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 120)
+    patterns = rng.normal(size=(3, 16))
+    x = fc.tensor((patterns[labels] + 0.3 * rng.normal(size=(120, 16))).astype(np.float32))
+    targets, encoders, below = fc.tensor(labels), [], x
+    for inputs, units in ((16, 10), (10, 6)):
+        encoder, decoder = nn.Sequential(nn.Linear(inputs, units), nn.Tanh()), nn.Linear(units, inputs)
+        optimizer = optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=0.02)
+        losses = []
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss = F.mse_loss(decoder(encoder(below)), below)
+            losses.append(loss.item())
+            loss.backward()
+            optimizer.step()
+        assert losses[-1] < 0.5 * losses[0]
+        frozen = [p.detach().numpy().copy() for e in encoders for p in e.parameters()]
+        encoders.append(encoder)
+        below = encoder(below).detach()
+        for p, before in zip((p for e in encoders[:-1] for p in e.parameters()), frozen, strict=True):
+            np.testing.assert_array_equal(p.detach().numpy(), before)  # while one layer learns, those below rest
+    model = nn.Sequential(*encoders, nn.Linear(6, 3))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), targets).backward()
+        optimizer.step()
+    assert (model(x).detach().numpy().argmax(1) == labels).mean() > 0.98
+
+
 def test_the_seed_fixes_the_run() -> None:
-    """G13: the same seed gives the same bits, another one does not."""
+    """G13: the same seed gives the same bits, for weights and for the order of the data; another one does not."""
+    from fastcnn.data import DataLoader
 
     def run(seed: int) -> bytes:
         fc.manual_seed(seed)
         model = two_layers()
-        train(model)
+        rng = np.random.default_rng(0)
+        data = (rng.normal(size=(32, 3)).astype(np.float32), rng.normal(size=(32, 1)).astype(np.float32))
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        for x, y in DataLoader(data, batch_size=4, shuffle=True, seed=seed):
+            optimizer.zero_grad()
+            F.mse_loss(model(x), y).backward()
+            optimizer.step()
         return model[0].weight.detach().numpy().tobytes()
 
     assert run(1) == run(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastcnn import functional as F
 from fastcnn import nn, optim
 from fastcnn.train import Perceptron, fit_delta_rule, fit_perceptron
 from fastcnn.train.perceptron import epoch_rate
+from fastcnn.utils import make_grid, save_image
 
 CORNERS = fc.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 AND, OR, XOR = (fc.tensor(y) for y in ([-1.0, -1.0, -1.0, 1.0], [-1.0, 1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, -1.0]))
@@ -51,6 +53,21 @@ def test_bias_shifts_the_threshold() -> None:
     x = fc.tensor([[1.0], [2.0], [3.0], [4.0]])
     fit_perceptron(model, x, fc.tensor([-1.0, -1.0, 1.0, 1.0]))
     assert 2.0 < -model.bias.item() / model.weight.item() < 3.0
+
+
+@pytest.mark.parametrize(("activation", "knee"), [(F.sigmoid, 2.0), (F.relu, -1.5)])
+def test_bias_shifts_sigmoid_and_relu_along_the_axis(activation: Any, knee: float) -> None:
+    """A3: y = g(x + b), a bias that starts at 0 and learns where the unit of the data switches."""
+    x = fc.linspace(-6, 6, 121)
+    target = activation(x - knee)
+    bias = nn.Parameter(fc.zeros(1))
+    assert bias.item() == 0.0
+    optimizer = optim.Adam([bias], lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        F.mse_loss(activation(x + bias), target).backward()
+        optimizer.step()
+    assert bias.item() == pytest.approx(-knee, abs=0.02)
 
 
 def test_outputs_and_the_tie() -> None:
@@ -99,10 +116,11 @@ def test_xor_is_not_separable() -> None:
         assert (np.where(points @ [a, b] + c > 0, 1.0, -1.0) != XOR.numpy()).any()
 
 
-def test_a_hidden_layer_learns_xor() -> None:
-    """A8, A14."""
-    fc.manual_seed(1)
-    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+@pytest.mark.parametrize("hidden", [2, 8])
+def test_a_hidden_layer_learns_xor(hidden: int) -> None:
+    """A8, A14: two hidden units are enough, though not from every start."""
+    fc.manual_seed(2)
+    model = nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, 1))
     optimizer = optim.Adam(model.parameters(), lr=0.05)
     labels = ((XOR + 1) / 2).reshape(4, 1)
     for _ in range(200):
@@ -135,6 +153,21 @@ def test_many_solutions() -> None:
 
     assert np.abs(direction(1) - direction(2)).max() > 1e-3
     np.testing.assert_array_equal(direction(1), direction(1))
+
+
+def test_an_epoch_is_one_pass() -> None:
+    """A11: the epoch counter is that of the passes over all samples."""
+    epochs: list[int] = []
+
+    def rate(epoch: int) -> float:
+        epochs.append(epoch)
+        return epoch_rate(epoch)
+
+    fc.manual_seed(4)
+    errors = fit_perceptron(Perceptron(2), CORNERS, XOR, epochs=7, rate=rate)
+    assert len(errors) == 7
+    assert sorted(set(epochs)) == list(range(7))
+    assert [epochs.count(e) for e in range(7)] == [2 * wrong for wrong in errors]  # asked for w and for b
 
 
 def test_delta_rule_updates_once_per_epoch() -> None:
@@ -218,19 +251,28 @@ def test_2_2_1_network_in_closed_form() -> None:
     assert model(fc.tensor([[x1, x2]], dtype=fc.float64)).item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_rows_of_a_linear_classifier_are_templates() -> None:
-    """A16: a score is the inner product of image and template."""
+def test_rows_of_a_linear_classifier_are_templates(tmp_path: Path) -> None:
+    """A16: a score is the inner product of image and template; the templates become a picture."""
     layer, image = nn.Linear(3 * 4 * 5, 10, bias=False), fc.randn(1, 3, 4, 5)
     templates = layer.weight.detach().numpy().reshape(10, 3, 4, 5)
     scores = layer(nn.Flatten()(image)).detach().numpy()[0]
     np.testing.assert_allclose(scores, (templates * image.numpy()).sum((1, 2, 3)), rtol=1e-4, atol=1e-5)
+    save_image(fc.tensor(templates), tmp_path / "templates.png", nrow=5, normalize=True)
+    assert (tmp_path / "templates.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    grid = make_grid(fc.tensor(templates), nrow=5, padding=1, normalize=True).numpy()
+    scaled = (templates - templates.min()) / (templates.max() - templates.min())
+    np.testing.assert_allclose(grid[:, 1:5, 1:6], scaled[0], atol=1e-6)
+    np.testing.assert_allclose(grid[:, 6:10, 25:30], scaled[9], atol=1e-6)
 
 
 def test_two_layer_relu_network() -> None:
-    """A17: W2 max(0, W1 x)."""
+    """A17: W2 max(0, W1 x), a bank of templates: the rows of W1 are images."""
     model, x = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), fc.randn(4, 6)
     w, b, v, c = (p.detach().numpy() for p in model.parameters())
     np.testing.assert_allclose(model(x).detach().numpy(), np.maximum(0, x.numpy() @ w.T + b) @ v.T + c, atol=1e-5)
+    bank = make_grid(fc.tensor(w.reshape(5, 1, 2, 3)), padding=0, normalize=True).numpy()
+    scaled = (w - w.min()) / (w.max() - w.min())
+    np.testing.assert_allclose(bank[0], np.concatenate(list(scaled.reshape(5, 2, 3)), axis=1), atol=1e-6)
 
 
 def test_two_linear_layers_are_one() -> None:
@@ -267,3 +309,18 @@ def test_diamond_sums_its_gradients() -> None:
     (a * a + a).sum().backward()
     assert x.grad is not None
     assert x.grad.item() == 2 * (2 * 6 + 1)
+
+
+def test_graphs_have_no_cycles() -> None:
+    """A21: a value that is written into its own input is rejected, and every call reads only what was made before."""
+    x = fc.tensor([3.0], requires_grad=True)
+    y = x * 2
+    with pytest.raises(RuntimeError, match="in-place changes are not recorded"):
+        x.mul_(y)
+    out = fc.tanh(y * y + y)
+    waiting = [out._node]
+    while waiting:
+        node = waiting.pop()
+        sources = [edge[0] for edge in node.edges if isinstance(edge, tuple)]
+        assert all(source.sequence < node.sequence for source in sources)
+        waiting += sources

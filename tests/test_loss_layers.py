@@ -170,7 +170,10 @@ def test_l2_penalty_equals_weight_decay_of_twice_its_factor() -> None:
     from fastcnn.optim import SGD
 
     penalised, decayed = nn.Parameter(fc.tensor(X)), nn.Parameter(fc.tensor(X))
-    (0.05 * F.l2_penalty(penalised) + penalised.sum()).backward()
+    (0.05 * F.l2_penalty(penalised)).backward()
+    assert penalised.grad is not None
+    np.testing.assert_allclose(penalised.grad.numpy(), 2 * 0.05 * X, rtol=1e-6)
+    penalised.sum().backward()
     SGD([penalised], lr=0.1).step()
     decayed.sum().backward()
     SGD([decayed], lr=0.1, weight_decay=0.1).step()
@@ -179,7 +182,11 @@ def test_l2_penalty_equals_weight_decay_of_twice_its_factor() -> None:
 
 
 def test_l1_penalty_drives_useless_weights_to_zero() -> None:
-    """H3: of two features only the first matters."""
+    """H3: subgradient lambda sign(w); of two features only the first matters."""
+    signs = nn.Parameter(fc.tensor([2.0, -3.0, 0.0]))
+    (0.1 * F.l1_penalty(signs)).backward()
+    assert signs.grad is not None
+    np.testing.assert_allclose(signs.grad.numpy(), [0.1, -0.1, 0.0], rtol=1e-6)
     w = nn.Parameter(fc.tensor([0.5, 0.5]))
     x = RNG.standard_normal((64, 2)).astype(np.float32)
     for _ in range(300):
@@ -219,3 +226,52 @@ def test_every_loss_is_differentiable() -> None:
 def test_gaussian_nll_full_adds_the_constant() -> None:
     a, b = (F.gaussian_nll_loss(fc.tensor(X), fc.tensor(Y), fc.ones(6, 5), full=full).item() for full in (False, True))
     assert b - a == pytest.approx(0.5 * math.log(2 * math.pi), rel=1e-5)
+
+
+def test_cross_entropy_of_scores_is_stable_and_equals_the_other_form() -> None:
+    """D4: -log(exp(s_y) / sum exp(s_j)) with scores of 1e4, equal to -sum t ln p of the soft-max."""
+    huge = fc.tensor([[1e4, 0.0, -1e4], [0.0, 1e4, 1e4]], dtype=fc.float64)
+    losses = F.cross_entropy(huge, fc.tensor([0, 0]), reduction="none").tolist()
+    assert losses == pytest.approx([0.0, 1e4 + math.log(2)])
+    p = np.exp(X.astype(np.float64)) / np.exp(X.astype(np.float64)).sum(1, keepdims=True)
+    other = -(np.eye(5)[LABELS] * np.log(p)).sum(1)
+    scores = F.cross_entropy(fc.tensor(X), fc.tensor(LABELS), reduction="none")
+    np.testing.assert_allclose(scores.numpy(), other, rtol=1e-5)
+
+
+def test_hinge_gradient_equals_differences() -> None:
+    """D7: margin 1."""
+    x = fc.tensor(X.astype(np.float64), requires_grad=True)
+    F.multiclass_hinge_loss(x, fc.tensor(LABELS), reduction="sum").backward()
+
+    def loss(scores: Any) -> Any:
+        return F.multiclass_hinge_loss(scores, fc.tensor(LABELS), reduction="sum")
+
+    assert fc.grad_check_sparse(loss, x.detach(), x.grad, 30, 1e-6).max() < 1e-6
+    by_hand = sum(max(0.0, X[0, j] - X[0, 0] + 1) for j in range(1, 5))
+    first = F.multiclass_hinge_loss(fc.tensor(X), fc.tensor(LABELS), reduction="none")[0].item()
+    assert by_hand == pytest.approx(first, rel=1e-5)
+
+
+def test_auto_encoder_learns_to_reconstruct_through_a_bottleneck() -> None:
+    """D12: trained on the squared error to its own input; linear, it finds the principal subspace."""
+    from fastcnn import optim
+
+    fc.manual_seed(0)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 8)) + 0.05 * rng.normal(size=(200, 8))
+    data -= data.mean(0)
+    x = fc.tensor(data.astype(np.float32))
+    model = nn.Sequential(nn.Linear(8, 2), nn.Linear(2, 8))
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(x), x)
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+    singular = np.linalg.svd(data, compute_uv=False)
+    best = float((singular[2:] ** 2).sum() / data.size)  # what two principal components leave
+    assert best <= losses[-1] * 1.0001
+    assert losses[-1] < 1.2 * best < 0.01 * losses[0]

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastcnn import optim
 from fastcnn.data import BatchSizeScheduler, DataLoader
 from fastcnn.nn import Parameter
 from fastcnn.optim import lr_scheduler
-from tests.test_lr_scheduler import BASE, sgd
+from tests.test_lr_scheduler import BASE, SCHEDULES, sgd
 
 
 def epochs(optimizer: Any, scheduler: Any, count: int) -> list[float]:
@@ -156,6 +157,10 @@ def test_epoch_hyperbolic_schedule() -> None:
     rates = 1000 / (1000 + t)
     assert rates.sum() > 9000  # 1000 log(t / 1000): without bound
     assert (rates**2).sum() < 1_000_500  # below 1000^2 (1 / 1000 + ...)
+    assert (rates[: 10**6] ** 2).sum() > 0.998 * (rates**2).sum()  # it has settled, the sum itself has not:
+    assert rates[: 10**6].sum() < 0.76 * rates.sum()
+    constant = np.full(10**6, 0.1)  # a constant rate fails the second condition: ten times the steps, ten times the sum
+    assert (constant**2).sum() == pytest.approx(10 * (constant[: 10**5] ** 2).sum())
 
 
 def test_direct_and_compound_polynomials() -> None:
@@ -193,6 +198,26 @@ def test_half_cosine_without_restarts_anneals_to_zero() -> None:
     seen = epochs(optimizer, lr_scheduler.CosineAnnealingLR(optimizer, 20), 20)
     assert all(a > b for a, b in pairwise(seen))
     assert seen[20] == 0.0
+
+
+def test_snapshots_are_saved_at_the_minima_of_a_cyclic_schedule(tmp_path: Path) -> None:
+    """F6: one file per cycle, and their models differ."""
+    fc.manual_seed(0)
+    model = fc.nn.Linear(2, 2)
+    optimizer = optim.SGD(model.parameters(), lr=0.001)
+    schedule = lr_scheduler.CyclicLR(optimizer, 0.001, 0.5, step_size_up=5, cycle_momentum=False)
+    x, labels = fc.randn(32, 2), fc.arange(32) % 2
+    for step in range(1, 31):
+        optimizer.zero_grad()
+        fc.functional.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+        schedule.step()
+        if optimizer.param_groups[0]["lr"] == pytest.approx(0.001):
+            fc.save(model, tmp_path / f"snapshot{step}.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"snapshot{i}.safetensors" for i in (10, 20, 30)]
+    weights = [fc.load(tmp_path / f"snapshot{i}.safetensors")["weight"].numpy() for i in (10, 20, 30)]
+    assert np.abs(weights[0] - weights[1]).max() > 1e-3
+    np.testing.assert_array_equal(weights[2], model.weight.detach().numpy())
 
 
 def test_cyclic_schedule_ends_every_cycle_at_its_minimum() -> None:
@@ -264,8 +289,26 @@ def test_batch_size_grows() -> None:
 
 
 def test_every_schedule_composes_with_every_optimizer() -> None:
-    """F7."""
-    for kind in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad):
+    """F7: any schedule, any optimizer; from a large rate downwards."""
+    kinds = (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad, optim.NAdam, optim.Lion, optim.LAMB)
+    for kind in kinds:
+        for name, options in SCHEDULES:
+            p = Parameter(fc.tensor([3.0]))
+            optimizer = kind([p, Parameter(fc.tensor([1.0]))], lr=0.05)
+            numbers = {
+                k: v[0] if isinstance(v, list) and k in ("max_lr", "lr_lambda") else v for k, v in options.items()
+            }
+            if name in ("CyclicLR", "OneCycleLR") and kind is optim.Adagrad:
+                numbers["cycle_momentum"] = False  # it has none
+            elif name in ("CyclicLR", "OneCycleLR") and kind in (optim.SGD, optim.RMSprop):
+                optimizer = kind([p], lr=0.05, momentum=0.9)
+            schedule = getattr(lr_scheduler, name)(optimizer, **numbers)
+            p.grad = fc.tensor([1.0])
+            optimizer.step()
+            schedule.step()
+            assert optimizer.param_groups[0]["lr"] == schedule.get_last_lr()[0]
+            assert math.isfinite(p.item())
+    for kind in kinds[:5]:
         p = Parameter(fc.tensor([3.0]))
         optimizer = kind([p], lr=0.05)
         schedule = warm_up_then_cosine(lr_scheduler, optimizer)

@@ -144,13 +144,66 @@ def test_locally_connected_with_equal_filters_is_a_convolution() -> None:
 def test_output_sizes_of_the_lectures() -> None:
     """J1, J2, J4, J8 to J10, J17, J26: W - K + 1, + 2 P, / S; floor where the stride does not divide."""
     image = fc.zeros(2, 3, 32, 32)
-    assert nn.Conv2d(3, 1, 5)(image).shape == (2, 1, 28, 28)
+    for filters in (1, 2):
+        assert nn.Conv2d(3, filters, 5)(image[:1]).shape == (1, filters, 28, 28)
     assert nn.Conv2d(3, 6, 5)(image).shape == (2, 6, 28, 28)
     small = fc.zeros(1, 1, 7, 7)
     for options, size in (({}, 5), ({"padding": 1}, 7), ({"stride": 2}, 3), ({"stride": 3}, 2)):
         assert nn.Conv2d(1, 1, 3, **options)(small).shape == (1, 1, size, size)
     for kernel, padding, stride, size in ((3, 1, 1, 32), (5, 2, 1, 32), (1, 0, 1, 32), (3, 1, 2, 16)):
-        assert nn.Conv2d(3, 32, kernel, stride, padding)(image).shape[2] == size
+        for filters in (32, 64, 128, 256):
+            assert nn.Conv2d(3, filters, kernel, stride, padding)(image[:1]).shape == (1, filters, size, size)
+
+
+def test_numbers_of_the_lectures_beyond_sizes() -> None:
+    """J3 to J7, J9, J10, J26, J27: batch independence, order of the indices, zeros at the border, biases."""
+    fc.manual_seed(0)
+    six = nn.Conv2d(3, 6, 5)
+    batch = fc.randn(2, 3, 32, 32)
+    maps = six(batch).detach()
+    assert maps.permute(0, 2, 3, 1)[0].shape == (28, 28, 6)  # a 28 x 28 grid of 6-vectors
+    np.testing.assert_allclose(six(batch[1:]).detach().numpy()[0], maps.numpy()[1], atol=1e-5)
+    assert six.bias.shape == (6,)
+    tall = nn.Conv2d(3, 4, (5, 2))
+    assert tall.weight.shape == (4, 3, 5, 2)  # C_out, C_in, K_H, K_W
+    assert tall(fc.zeros(1, 3, 9, 9)).shape == (1, 4, 5, 8)
+    corner = fc.zeros(1, 1, 2, 3)
+    corner[0, 0, 0, 1] = 1.0  # neither flipped nor transposed: output = input one to the right
+    line = fc.arange(20, dtype=fc.float32).reshape(1, 1, 4, 5)
+    np.testing.assert_array_equal(F.conv2d(line, corner).numpy()[0, 0], line.numpy()[0, 0, :3, 1:4])
+    ones = F.conv2d(fc.ones(1, 1, 4, 4), fc.ones(1, 1, 3, 3), padding=1).numpy()[0, 0]
+    np.testing.assert_array_equal(ones[0], [4, 6, 6, 4])
+    assert ones[1, 1] == 9
+    assert F.conv2d(fc.zeros(1, 1, 8, 8), fc.zeros(1, 1, 3, 3), stride=2).shape[2:] == (3, 3)  # 3.5, rounded down
+    assert nn.Conv2d(64, 128, 3).weight.shape == (128, 64, 3, 3)  # across all output maps of the stage before
+    with pytest.raises(ValueError, match="4 channels"):
+        six(fc.zeros(1, 4, 8, 8))
+
+
+def test_signature_of_conv2d() -> None:
+    """J20, W3: as the slide prints it."""
+    import inspect
+
+    parameters = list(inspect.signature(nn.Conv2d).parameters.values())
+    printed = [
+        ("in_channels", inspect.Parameter.empty), ("out_channels", inspect.Parameter.empty),
+        ("kernel_size", inspect.Parameter.empty), ("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1),
+        ("bias", True), ("padding_mode", "zeros"),
+    ]  # fmt: skip
+    assert [(p.name, p.default) for p in parameters[:9]] == printed
+    layer = nn.Conv2d(4, 6, 3)
+    assert (layer.stride, layer.padding, layer.dilation, layer.groups) == ((1, 1), (0, 0), (1, 1), 1)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 11])
+def test_filter_sizes_of_the_lectures(size: int) -> None:
+    """J28, J35: each equals the naive sweep, position by position."""
+    rng = np.random.default_rng(size)
+    x, w = rng.normal(size=(1, 3, 13, 12)).astype(np.float32), rng.normal(size=(4, 3, size, size)).astype(np.float32)
+    got = F.conv2d(fc.tensor(x), fc.tensor(w)).numpy()
+    for y, z in np.ndindex(*got.shape[2:]):
+        expected = (x[0, :, y : y + size, z : z + size].astype(np.float64) * w).sum((1, 2, 3))
+        np.testing.assert_allclose(got[0, :, y, z], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_parameter_counts_of_the_lectures() -> None:
@@ -161,6 +214,8 @@ def test_parameter_counts_of_the_lectures() -> None:
 
     assert count(nn.Conv2d(3, 6, 5)) == 456
     assert count(nn.Conv2d(1, 1, 3, bias=False)) == 9
+    assert count(nn.Conv2d(1, 1, 3)) == 10
+    assert nn.Conv2d(3, 1, 3)(fc.zeros(1, 3, 5, 5)).shape[1] == 1  # one cube, one map
     assert count(nn.Conv2d(3, 64, 3, bias=False)) == 1728
     assert count(nn.Conv2d(3, 64, 3)) == 1792
     assert count(nn.Conv2d(3, 64, 11)) == 23_296
@@ -260,12 +315,35 @@ def test_groups_and_depthwise_convolutions() -> None:
     """J21, J36: G groups have a G-th of the weights; groups = C is depthwise."""
     assert nn.Conv2d(8, 8, 3, groups=4, bias=False).weight.numel() * 4 == nn.Conv2d(8, 8, 3, bias=False).weight.numel()
     assert nn.Conv2d(8, 8, 3, groups=8).weight.shape == (8, 1, 3, 3)
+    fc.manual_seed(0)
+    for groups in (4, 8):
+        layer, x = nn.Conv2d(8, 8, 3, groups=groups), fc.randn(2, 8, 6, 5)
+        width = 8 // groups
+        parts = [
+            F.conv2d(
+                x[:, at : at + width], layer.weight.detach()[at : at + width], layer.bias.detach()[at : at + width]
+            )
+            for at in range(0, 8, width)
+        ]  # as many separate convolutions
+        np.testing.assert_allclose(layer(x).detach().numpy(), fc.cat(parts, dim=1).numpy(), atol=1e-5)
     with pytest.raises(ValueError, match="4 channels"):
         nn.Conv2d(3, 4, 3)(fc.zeros(1, 4, 5, 5))  # J7: filters extend the full depth
 
 
 def test_sum_pool_is_the_mean_times_the_window() -> None:
     """K6, K7, K8: also where windows overlap; the gradient is g for every window that covers a pixel."""
+    image = fc.tensor([[[[1.0, 2.0], [3.0, 6.0]]]], requires_grad=True)
+    mean = F.avg_pool2d(image, 2)
+    assert mean.item() == 3.0
+    mean.backward(fc.full((1, 1, 1, 1), 8.0))
+    assert image.grad is not None
+    assert image.grad.tolist() == [[[[2.0, 2.0], [2.0, 2.0]]]]  # g / K^2
+    peak = fc.zeros(1, 1, 5, 5)
+    peak[0, 0, 2, 2] = 1.0
+    peak.requires_grad_(True)
+    F.max_pool2d(peak, 3, 2).sum().backward()  # four overlapping windows have the same maximum
+    assert peak.grad is not None
+    assert peak.grad[0, 0, 2, 2].item() == 4.0
     x = fc.randn(1, 2, 7, 7, requires_grad=True)
     y = F.sum_pool2d(x, 3, 2)
     np.testing.assert_allclose(y.detach().numpy(), 9 * F.avg_pool2d(x.detach(), 3, 2).numpy(), rtol=1e-5, atol=1e-5)
@@ -287,9 +365,9 @@ def test_pool_sizes_and_parameters() -> None:
     assert sizes == [27, 13, 6]
     assert F.max_pool2d(fc.zeros(1, 1, 5, 5), 2, 2).shape[2] == 2
     for side in (7, 10):
-        np.testing.assert_allclose(
-            nn.AdaptiveAvgPool2d(1)(fc.ones(1, 3, side, side + 1)).numpy().ravel(), 1.0, rtol=1e-6
-        )
+        maps = fc.randn(2, 3, side, side + 1)
+        expected = maps.numpy().mean((2, 3))
+        np.testing.assert_allclose(nn.AdaptiveAvgPool2d(1)(maps).numpy()[:, :, 0, 0], expected, atol=1e-6)
 
 
 def test_pooled_maps_change_less_under_a_shift() -> None:
@@ -311,6 +389,11 @@ def test_c_cell_is_the_maximum_over_shifted_s_cells() -> None:
     response.sum().backward()
     assert s_cells.grad is not None
     assert s_cells.grad.numpy().sum() == 1.0
+    assert not list(nn.MaxPool2d(5).parameters())
+    for y, x in ((0, 0), (4, 4), (1, 3)):  # wherever it is
+        moved = fc.zeros(1, 1, 5, 5)
+        moved[0, 0, y, x] = 0.9
+        assert nn.MaxPool2d(5)(moved).item() == pytest.approx(0.9)
 
 
 def shift_error(layer: Any) -> float:
@@ -378,3 +461,27 @@ def test_strided_convolution_in_place_of_a_pool() -> None:
     conv, x = nn.Conv2d(1, 1, 2, stride=2, bias=False), fc.randn(1, 1, 8, 6)
     nn.init.constant_(conv.weight, 0.25)
     np.testing.assert_allclose(conv(x).detach().numpy(), F.avg_pool2d(x, 2).numpy(), atol=1e-6)
+
+
+def test_region_pool_takes_the_maximum_of_every_cell() -> None:
+    """K20: h x w cells; the gradient goes to the largest values; all regions become 7 x 7."""
+    image = np.arange(48, dtype=np.float64).reshape(1, 1, 6, 8)
+    x = fc.tensor(image, requires_grad=True)
+    boxes = [fc.tensor([[1.0, 1.0, 6.0, 4.0]])]  # 4 rows, 6 columns
+    y = nn.RoIPool((2, 3))(x, boxes)
+    assert y.tolist() == [[[[18, 20, 22], [34, 36, 38]]]]
+    y.backward(fc.tensor([[[[1.0, 2, 3], [4, 5, 6]]]], dtype=fc.float64))
+    assert x.grad is not None
+    expected = np.zeros(48)
+    expected[[18, 20, 22, 34, 36, 38]] = [1, 2, 3, 4, 5, 6]
+    np.testing.assert_array_equal(x.grad.numpy().ravel(), expected)
+    maps = fc.randn(2, 16, 14, 20)
+    regions = [fc.tensor([[0.0, 0.0, 304.0, 208.0], [16.0, 32.0, 100.0, 180.0]]), fc.tensor([[40.0, 8.0, 90.0, 60.0]])]
+    pooled = nn.RoIPool(7, 1 / 16)(maps, regions)
+    assert pooled.shape == (3, 16, 7, 7)
+    np.testing.assert_array_equal(pooled[0].numpy(), F.adaptive_max_pool2d(maps[:1], 7)[0].numpy())
+    assert repr(nn.RoIPool(7, 0.5)) == "RoIPool(output_size=7, spatial_scale=0.5)"
+    with pytest.raises(ValueError, match="boxes holds 1 tensors, but input has 2 images"):
+        nn.RoIPool(7)(maps, regions[:1])
+    with pytest.raises(ValueError, match=r"boxes\[0\] has shape \(2, 5\)"):
+        nn.RoIPool(7)(maps[:1], [fc.zeros(2, 5)])

@@ -136,6 +136,35 @@ def test_dropout_of_a_unit_gives_its_weights_no_gradient() -> None:
 def test_number_of_masks_of_a_layer() -> None:
     """H11: 2^4096 is about 10^1233."""
     assert len(str(2**4096)) == 1234
+    assert 4096 * np.log10(2) == pytest.approx(1233.02, abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_2012", "vgg16"])
+def test_dropout_stands_between_the_linear_layers(name: str) -> None:
+    """H10: useful for fully connected layers, so the classic networks have it there and not behind convolutions."""
+    entry = fc.models.model_entry(name)
+    with nn.init.skip():
+        model = fc.models.create_model(name)
+        kinds = [layer.kind for layer in fc.models.summarize(model, entry.input_shape).layers]
+    dropouts = [i for i, kind in enumerate(kinds) if kind == "Dropout"]
+    assert len(dropouts) == 2
+    assert max(i for i, kind in enumerate(kinds) if kind == "Conv2d") < min(dropouts)
+    assert all("Linear" in kinds[i + 1 : i + 2] for i in dropouts)
+    assert {m.p for m in model.modules() if isinstance(m, nn.Dropout)} == {0.5}
+
+
+def test_survival_falls_linearly_with_depth() -> None:
+    """H14: the schedule of stochastic depth; evaluation takes all branches."""
+    with nn.init.skip():
+        model = fc.models.create_model("efficientnet_b0")
+    rates = [m.p for m in model.modules() if isinstance(m, nn.StochasticDepth)]
+    np.testing.assert_allclose(np.diff(rates), 0.2 / 16, rtol=1e-9)
+    assert rates[0] == 0.0
+    x = fc.randn(4, 3)
+    branch = nn.Linear(3, 3)
+    drop = nn.StochasticDepth(0.4, "row")
+    trained = np.mean([(x + drop(branch(x))).detach().numpy() for _ in range(3000)], axis=0)
+    np.testing.assert_allclose(trained, (x + drop.eval()(branch(x))).detach().numpy(), atol=0.12)
 
 
 def test_drop_connect_drops_weights_and_keeps_the_expectation() -> None:

@@ -7,7 +7,7 @@ from . import _C as _C
 from .tensor import Tensor, bfloat16, bool_, device, dtype, float32, float64, from_numpy, int64, tensor, uint8
 
 if TYPE_CHECKING:
-    from . import cuda, data, functional, models, nn, optim, random, train
+    from . import cuda, data, func, functional, models, nn, optim, random, train, utils
     from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
     from .backends import get_num_threads, get_precision, set_num_threads, set_precision
     from .capturing import CapturedFunction, capture
@@ -124,7 +124,7 @@ if TYPE_CHECKING:
 __version__: str = _C.version
 
 # Imported when first used: `import fastcnn` stays light. Module -> names; the same as for type checkers above.
-_MODULES = ["cuda", "data", "functional", "models", "nn", "optim", "random", "train"]
+_MODULES = ["cuda", "data", "func", "functional", "models", "nn", "optim", "random", "train", "utils"]
 _NAMES = {
     "autograd": "enable_grad is_grad_enabled no_grad set_grad_enabled",
     "backends": "get_num_threads get_precision set_num_threads set_precision",
@@ -216,6 +216,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "func",
     "functional",
     "gather",
     "ge",
@@ -313,6 +314,7 @@ __all__ = [
     "unbind",
     "unflatten",
     "unsqueeze",
+    "utils",
     "var",
     "where",
     "zeros",

@@ -342,7 +342,10 @@ def _run_backward(node: Context, incoming: list[RawTensor | None]) -> Any:
 
 
 def backward(
-    tensors: Sequence[Tensor], gradients: Sequence[Tensor | None] | None = None, retain_graph: bool = False
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor | None] | None = None,
+    retain_graph: bool = False,
+    inputs: Sequence[Tensor] | None = None,
 ) -> None:
     """Adds the gradients of `tensors` with respect to every leaf that requires one to the leaves' `.grad`.
 
@@ -350,6 +353,7 @@ def backward(
         tensors: results of recorded ops.
         gradients: cotangent of each tensor, of its shape; None stands for 1 where the tensor is a single number.
         retain_graph: keep what was saved, so that a second backward through the same ops works.
+        inputs: the only leaves that receive gradients; None: all.
 
     Raises:
         RuntimeError: a tensor does not require a gradient, is not a single number and has no cotangent, or its graph
@@ -358,10 +362,12 @@ def backward(
     pending: dict[Context, _Pending] = {}
     queue: list[tuple[int, Context]] = []
     shared: set[int] = set()
+    wanted = None if inputs is None else {id(leaf) for leaf in inputs}
 
     def send(edge: Any, grad: RawTensor, owned: bool) -> None:
         if isinstance(edge, Tensor):
-            _accumulate_leaf(edge, grad, shared)
+            if wanted is None or id(edge) in wanted:
+                _accumulate_leaf(edge, grad, shared)
             return
         node, index = edge
         waiting = pending.get(node)
@@ -418,7 +424,7 @@ def grad(
     retain_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of `outputs` with respect to the leaves `inputs`, returned instead of added to `.grad`.
+    """Gradients of `outputs` with respect to the leaves `inputs`, returned; no `.grad` changes.
 
     Raises:
         RuntimeError: an input is not a leaf that requires a gradient, or was not used and `allow_unused` is False.
@@ -433,7 +439,7 @@ def grad(
     for leaf in leaves:
         leaf._grad, leaf._grad_slot = None, None
     try:
-        backward(out, cotangents, retain_graph)
+        backward(out, cotangents, retain_graph, leaves)
         results = tuple(leaf._grad for leaf in leaves)
     finally:
         for leaf, previous, slot in saved:

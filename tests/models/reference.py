@@ -107,6 +107,16 @@ def cifar_resnet(n: Net, x: Any) -> Any:
     return n.linear("fc", n.globally(x))
 
 
+def cifar_plain(n: Net, x: Any) -> Any:
+    x = n.relu(n.bn("bn1", n.conv("conv1", x, 1, 1)))
+    for stage in range(1, 4):
+        for i in range(n.count(f"layer{stage}.{{}}.")):
+            at, stride = f"layer{stage}.{i}", 2 if stage > 1 and i == 0 else 1
+            x = n.relu(n.bn(f"{at}.bn1", n.conv(f"{at}.conv1", x, stride, 1)))
+            x = n.relu(n.bn(f"{at}.bn2", n.conv(f"{at}.conv2", x, 1, 1)))
+    return n.linear("fc", n.globally(x))
+
+
 def response_norm(n: Net, x: Any) -> Any:
     """x / (2 + 1e-4 sum over 5 maps of x^2)^0.75, as AlexNet's paper prints it."""
     squares = n.F.pad(x.square(), (0, 0, 0, 0, 2, 2))

@@ -201,6 +201,44 @@ def test_summary_counts_shared_layers_once_and_restores_modes() -> None:
     assert not shared._forward_hooks
 
 
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [
+        ("alexnet", 8), ("vgg11", 11), ("vgg13", 13), ("vgg16", 16), ("vgg16_c", 16), ("vgg19", 19), ("googlenet", 22),
+        ("resnet18", 18), ("resnet34", 34), ("resnet50", 50), ("resnet101", 101), ("resnet152", 152),
+        ("resnet1202", 1202), ("densenet121", 121), ("densenet40", 40), ("lenet5", 4), ("perceptron", 1),
+    ],
+)  # fmt: skip
+def test_depth_is_the_published_number_of_layers(name: str, depth: int) -> None:
+    """Q10, Q22: norms do not count, nor do the projections beside the residual blocks."""
+    with nn.init.skip():
+        model = models.create_model(name)
+    assert models.summarize(model, models.model_entry(name).input_shape).depth == depth
+
+
+def test_depth_of_frozen_and_of_empty_models() -> None:
+    model = models.mlp(3, 1, 4, (5,))
+    for p in model.parameters():
+        p.requires_grad_(False)
+    assert models.summarize(model, (1, 4, 4)).depth == 2
+    assert models.summarize(nn.ReLU(), (3,)).depth == 0
+
+
+def test_receptive_field_counts_kernels_strides_and_dilations() -> None:
+    """J11, J12: 1 + L (K - 1) for L convolutions; behind a stride all steps are larger."""
+    for layers in (1, 2, 3):
+        assert models.receptive_field([nn.Conv2d(1, 1, 3)] * layers).size == (1 + 2 * layers,) * 2
+    mixed = nn.Sequential(nn.Conv2d(1, 1, (3, 5), (2, 1)), nn.BatchNorm2d(1), nn.ReLU(), nn.MaxPool2d((1, 2)),
+                          nn.Sequential(nn.Conv2d(1, 1, 3, dilation=2)))  # fmt: skip
+    assert models.receptive_field(mixed) == ((3 + 2 * 2 * 2, 5 + 1 + 2 * 2 * 2), (2, 2))
+    assert models.receptive_field([nn.MaxBlurPool2d(2, 2, 3)]) == ((4, 4), (2, 2))
+    with nn.init.skip():
+        assert models.receptive_field(models.vgg16().features) == ((212, 212), (32, 32))
+        assert models.receptive_field(models.alexnet().features) == ((195, 195), (32, 32))
+    with pytest.raises(ValueError, match="behind AdaptiveAvgPool2d sees the whole image"):
+        models.receptive_field(models.nin_cifar())
+
+
 def test_summary_of_a_model_that_fails_leaves_no_hooks() -> None:
     model = models.create_model("lenet5")
     with pytest.raises(ValueError, match="channel"):

@@ -22,6 +22,7 @@ SMALL = {
     "resnext": (lambda: ResNet((1, 1, 1, 1), 7, groups=32, base_width=4), reference.resnet(groups=32)),
     "cifar-a": (lambda: CifarResNet(2, 7), reference.cifar_resnet),
     "cifar-b": (lambda: CifarResNet(2, 7, shortcut="B"), reference.cifar_resnet),
+    "cifar-plain": (lambda: CifarResNet(2, 7, shortcut="none"), reference.cifar_plain),
 }
 
 
@@ -67,6 +68,12 @@ def test_padded_shortcut_keeps_pixels_and_adds_zeros() -> None:
 def test_cifar_resnet_rejects_an_unknown_shortcut() -> None:
     with pytest.raises(ValueError, match="shortcut is 'C'"):
         CifarResNet(1, shortcut="C")
+
+
+def test_plain_networks_have_the_weights_of_option_a() -> None:
+    with nn.init.skip():
+        plain, residual = CifarResNet(3, shortcut="none"), CifarResNet(3)
+    assert list(plain.state_dict()) == list(residual.state_dict())
 
 
 def test_shortcut_b_has_the_papers_parameters() -> None:

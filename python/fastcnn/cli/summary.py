@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps({"model": name, **summary._asdict(), "layers": layers}, indent=2))
         return
     print(f"{name}, input {' x '.join(map(str, shape))}\n\n{summary}")
-    print(f"\n{summary.parameters:,} parameters, {summary.parameters * 4 / 1e6:.1f} MB in float32")
+    layers_deep = f"{summary.depth} layer{'s' if summary.depth != 1 else ''} with weights deep"
+    print(f"\n{summary.parameters:,} parameters, {summary.parameters * 4 / 1e6:.1f} MB in float32, {layers_deep}")
 
 
 def _list(as_json: bool) -> None:
@@ -79,12 +80,14 @@ def _list(as_json: bool) -> None:
         shape = model_entry(name).input_shape
         with init.skip():
             summary = summarize(create_model(name), shape)
-        found[name] = {"input_shape": shape, "parameters": summary.parameters, "macs": summary.macs}
+        found[name] = {
+            "input_shape": shape, "parameters": summary.parameters, "macs": summary.macs, "depth": summary.depth
+        }  # fmt: skip
     if as_json:
         print(json.dumps(found, indent=2))
         return
     width = max(len(name) for name in found)
-    print(f"{'model':{width}}  {'input':>13}  {'parameters':>11}  {'multiply-adds':>14}")
+    print(f"{'model':{width}}  {'input':>13}  {'parameters':>11}  {'multiply-adds':>14}  {'depth':>5}")
     for name, row in found.items():
         size = " x ".join(map(str, row["input_shape"]))
-        print(f"{name:{width}}  {size:>13}  {row['parameters']:>11,}  {row['macs']:>14,}")
+        print(f"{name:{width}}  {size:>13}  {row['parameters']:>11,}  {row['macs']:>14,}  {row['depth']:>5}")

@@ -3,6 +3,7 @@
 from .arrays import DATASETS, load_dataset, load_npz
 from .batch_size import BatchSizeScheduler
 from .cifar import load_cifar10
+from .crops import five_crop, ten_crop
 from .dataset import Dataset, Splits
 from .idx import read_idx
 from .loader import DataLoader, default_collate, sample_generator
@@ -16,6 +17,7 @@ __all__ = [
     "Dataset",
     "Splits",
     "default_collate",
+    "five_crop",
     "load_cifar10",
     "load_dataset",
     "load_fashion_mnist",
@@ -25,4 +27,5 @@ __all__ = [
     "mixup",
     "read_idx",
     "sample_generator",
+    "ten_crop",
 ]

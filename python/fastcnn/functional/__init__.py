@@ -73,6 +73,7 @@ from .rectifiers import (
     softshrink,
     threshold,
 )
+from .roi_pool import roi_pool
 from .sequence import embedding, scaled_dot_product_attention
 from .smooth import glu, logsigmoid, maxout, mish, softmin, softplus, softsign, tanhshrink
 from .softmax import log_softmax, softmax
@@ -174,6 +175,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "roi_pool",
     "rrelu",
     "scaled_dot_product_attention",
     "selu",

@@ -22,6 +22,7 @@ from .mobilenetv2 import mobilenet_v2
 from .mobilenetv3 import mobilenet_v3_large, mobilenet_v3_small
 from .neocognitron import CCells, Neocognitron, SCells, Stage
 from .nin import nin_cifar, nin_imagenet
+from .receptive_field import ReceptiveField, receptive_field
 from .registry import LoadReport, ModelEntry, create_model, list_models, load_matching, model_entry, register_model
 from .resnet import (
     resnet18,
@@ -52,6 +53,7 @@ __all__ = [
     "ModelEntry",
     "ModelSummary",
     "Neocognitron",
+    "ReceptiveField",
     "SCells",
     "Stage",
     "alexnet",
@@ -89,6 +91,7 @@ __all__ = [
     "nin_cifar",
     "nin_imagenet",
     "perceptron",
+    "receptive_field",
     "register_model",
     "resnet18",
     "resnet20",

@@ -13,7 +13,17 @@ from ..tensor import Tensor
 from .registry import register_model
 from .resnet import BasicBlock
 
-__all__ = ["CifarResNet", "PaddedShortcut", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"]
+__all__ = [
+    "CifarResNet",
+    "PaddedShortcut",
+    "PlainBlock",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "resnet1202",
+]
 
 
 class PaddedShortcut(Module):
@@ -42,6 +52,20 @@ class PaddedShortcut(Module):
         return f"missing={self.missing}, stride={self.stride}"
 
 
+class PlainBlock(BasicBlock):
+    """The two convolutions of a `BasicBlock` without its shortcut; arguments and shapes as there."""
+
+    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+        super().__init__(in_channels, width, stride)
+        self._modules["downsample"] = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
+        hidden = self.bn1(self.conv1(input), activation="relu")
+        output: Tensor = self.bn2(self.conv2(hidden), activation="relu")
+        return output
+
+
 class CifarResNet(Module):
     """Residual network of 6 `blocks` + 2 layers.
 
@@ -49,7 +73,8 @@ class CifarResNet(Module):
         blocks: per stage.
         num_classes: outputs.
         in_channels: channels of the images.
-        shortcut: where the shape changes, "A" pads with zeros, "B" projects by a 1 x 1 convolution and batch norm.
+        shortcut: where the shape changes, "A" pads with zeros, "B" projects by a 1 x 1 convolution and batch norm;
+            "none" has no shortcuts at all: the plain networks that residual ones are compared with.
 
     Shape:
         (N, in_channels, H, W), any H and W -> (N, num_classes).
@@ -62,14 +87,15 @@ class CifarResNet(Module):
 
     def __init__(self, blocks: int, num_classes: int = 10, in_channels: int = 3, shortcut: str = "A") -> None:
         super().__init__()
-        if shortcut not in ("A", "B"):
-            raise ValueError(f"CifarResNet: shortcut is {shortcut!r}, but 'A' or 'B' is expected")
+        if shortcut not in ("A", "B", "none"):
+            raise ValueError(f"CifarResNet: shortcut is {shortcut!r}, but 'A', 'B' or 'none' is expected")
+        block = PlainBlock if shortcut == "none" else BasicBlock
         self.conv1 = Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = BatchNorm2d(16)
         for stage, width in enumerate((16, 32, 64)):
-            rows = [BasicBlock(width, width) for _ in range(blocks)]
+            rows = [block(width, width) for _ in range(blocks)]
             if stage > 0:
-                rows[0] = BasicBlock(width // 2, width, stride=2)
+                rows[0] = block(width // 2, width, stride=2)
                 if shortcut == "A":
                     rows[0].downsample = PaddedShortcut(width // 2, width, stride=2)
             self.add_module(f"layer{stage + 1}", Sequential(*rows))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..autograd import no_grad
-from ..nn import Conv2d, Linear, Module
+from ..autograd import enable_grad
+from ..nn import Conv1d, Conv2d, Conv3d, Linear, Module
 from ..ops.creation import zeros
 from ..tensor import Tensor
 
@@ -29,6 +29,7 @@ class ModelSummary(NamedTuple):
     parameters: int
     trainable: int
     macs: int
+    depth: int  # layers with weights on the longest way from input to output, as in "152 layers"
 
     def __str__(self) -> str:
         rows = [("layer", "kind", "output", "parameters", "MACs")]
@@ -51,8 +52,9 @@ class ModelSummary(NamedTuple):
 def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
     """Lists the leaf modules of `model` as an empty batch passes through them, in eval mode: no arithmetic is done.
 
-    Multiply-adds are counted for convolutions and linear layers, per image, and for modules that have a method
-    `macs(output_shape)`; everything else counts as none.
+    The depth counts layers whose weights have two or more dimensions: no norms, and no projections of shortcuts, which
+    run beside more layers. Multiply-adds are counted for convolutions and linear layers, per image, and for modules
+    that have a method `macs(output_shape)`; everything else counts as none.
 
     Args:
         model: the model; its mode is restored.
@@ -64,11 +66,12 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
     Example:
         >>> from fastcnn.models import create_model
         >>> summary = summarize(create_model("lenet5"), (1, 28, 28))
-        >>> summary.parameters, summary.macs
-        (1256080, 6522000)
+        >>> summary.parameters, summary.macs, summary.depth
+        (1256080, 6522000, 4)
     """
     layers: list[LayerSummary] = []
     counted: set[int] = set()
+    weighted: set[Any] = set()  # recorded calls that made the outputs of layers with weights
     handles = []
     paths = {id(module): path for path, module in model.named_modules()}
 
@@ -76,6 +79,8 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
         fresh = [p for p in module._parameters.values() if p is not None and id(p) not in counted]
         counted.update(id(p) for p in fresh)
         shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        if isinstance(output, Tensor) and any(p is not None and p.ndim >= 2 for p in module._parameters.values()):
+            weighted.add(output._node)
         layers.append(
             LayerSummary(
                 paths[id(module)] or type(module).__name__,
@@ -92,8 +97,9 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
         like = next((p for p in model.parameters()), zeros(0))
         handles += [module.register_forward_hook(record) for module in leaves]
         model.eval()
-        with no_grad():
-            model(zeros(0, *input_shape, dtype=like.dtype, device=like.device))
+        with enable_grad():
+            image = zeros(0, *input_shape, dtype=like.dtype, device=like.device)
+            output = model(image.requires_grad_(image.is_floating_point()))
     finally:
         for handle in handles:
             handle.remove()
@@ -106,12 +112,30 @@ def summarize(model: Module, input_shape: tuple[int, ...]) -> ModelSummary:
         sum(p.numel() for p in parameters),
         sum(p.numel() for p in parameters if p.requires_grad),
         sum(layer.macs for layer in layers),
+        _longest_way(output._node if isinstance(output, Tensor) else None, weighted),
     )
+
+
+def _longest_way(last: Any, weighted: set[Any]) -> int:
+    """How many of the recorded calls `weighted` lie on one way to the call `last` at most."""
+    if last is None:
+        return 0
+    nodes, found = [last], {last}
+    while nodes:
+        for edge in nodes.pop().edges:
+            if isinstance(edge, tuple) and edge[0] not in found:
+                found.add(edge[0])
+                nodes.append(edge[0])
+    depth: dict[Any, int] = {}
+    for node in sorted(found, key=lambda node: node.sequence):  # what a call reads was made before it
+        before = [depth[edge[0]] for edge in node.edges if isinstance(edge, tuple)]
+        depth[node] = max(before, default=0) + (node in weighted)
+    return depth[last]
 
 
 def _macs(module: Module, output_shape: tuple[int, ...]) -> int:
     if hasattr(module, "macs"):  # layers with arithmetic of their own say it
         return int(module.macs(output_shape))
-    if isinstance(module, Conv2d | Linear):  # every output value is a dot product with one filter
+    if isinstance(module, Conv1d | Conv2d | Conv3d | Linear):  # every output value is a dot product with one filter
         return math.prod(output_shape) * math.prod(module.weight.shape[1:])
     return 0

@@ -78,6 +78,7 @@ from .rectifiers import (
     Threshold,
 )
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .roi_pool import RoIPool
 from .smooth import GLU, LogSigmoid, Maxout, Mish, Softmax2d, Softmin, Softplus, Softsign, Tanhshrink
 from .softmax import LogSoftmax, Softmax
 from .stochastic import (
@@ -203,6 +204,7 @@ __all__ = [
     "ReLU6",
     "ReflectionPad2d",
     "ReplicationPad2d",
+    "RoIPool",
     "Sequential",
     "SiLU",
     "Sigmoid",

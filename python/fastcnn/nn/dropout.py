@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from .. import functional as F
 from ..tensor import Tensor
 from .module import Module
@@ -14,6 +16,20 @@ class _Dropout(Module):
             raise ValueError(f"{type(self).__name__}: p is {p}, but a probability in [0, 1] is expected")
         self.p = p
         self.inplace = inplace
+
+    @classmethod
+    def keeping(cls, probability: float) -> Self:
+        """The layer that keeps a share of its input, as some papers and older libraries count: p = 1 - probability.
+
+        Args:
+            probability: of keeping, in [0, 1].
+
+        Example:
+            >>> import fastcnn as fc
+            >>> fc.nn.Dropout.keeping(0.75)
+            Dropout(p=0.25, inplace=False)
+        """
+        return cls(1.0 - probability)
 
     def extra_repr(self) -> str:
         """The arguments, for `repr`."""

@@ -289,3 +289,31 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     zeros = math.ceil(sparsity * rows)
     np.put_along_axis(values, np.argsort(keys, axis=0, kind="stable")[:zeros], 0.0, axis=0)
     return _write(tensor, values)
+
+
+def norm_weight_(module: Any, value: float) -> Any:
+    """Sets the scales of all normalisation layers below a module to one number, which layers start at 1.
+
+    Below 1, e.g. 0.1, training may end better; the scales then want a smaller learning rate and no weight decay, which
+    `optim.parameter_groups(norm_lr_factor=0.01)` gives them (Davis & Frank, "Revisiting batch norm initialization",
+    ECCV 2022, arXiv:2110.13989).
+
+    Args:
+        module: changed in place.
+        value: of every scale.
+
+    Returns:
+        The module.
+
+    Example:
+        >>> from fastcnn import nn
+        >>> nn.init.norm_weight_(nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)), 0.5)[1].weight.tolist()
+        [0.5, 0.5]
+    """
+    from .batchnorm import _BatchNorm
+    from .group_norm import _Affine
+
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm | _Affine) and layer.weight is not None:
+            constant_(layer.weight, value)
+    return module
