@@ -90,7 +90,7 @@ def gpu_cases(op: Op) -> Iterator[Case]:
     """The benchmark cases of an op at GPU sizes."""
     seen = set()
     for case in op.cases:
-        if case.bench and not op.cpu_only:
+        if case.bench:
             found = scaled(op, case)
             key = repr(found.args)
             if key not in seen:

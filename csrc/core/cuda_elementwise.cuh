@@ -57,6 +57,7 @@ struct ElementIndex {
     for (int k = 0; k < K; ++k) offset[k] = 0;
     if (!wide) {
       uint32_t rest = uint32_t(i);
+#pragma unroll 1
       for (int d = rank - 1; d > 0; --d) {
         uint32_t position;
         rest = divisor[d].divide(rest, &position);
@@ -65,6 +66,7 @@ struct ElementIndex {
       }
       i = int64_t(rest);
     } else {
+#pragma unroll 1
       for (int d = rank - 1; d > 0; --d) {
         const int64_t position = i % size[d];
         i /= size[d];
