@@ -35,6 +35,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=float, default=float("inf"), metavar="S", help="begin no row after S seconds (cuda)"
     )
+    parser.add_argument("--tiny", action="store_true", help="smallest sizes: only tries out the program (cuda)")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     parser.add_argument("--plot", metavar="FILE", help="write a roofline picture (kernels only; needs matplotlib)")
     parsed = parser.parse_args(arguments)
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         device=options.device,
         peer=options.peer,
         limit=options.limit,
+        tiny=options.tiny,
     )
     if options.device == "cuda":
         from bench import gpu
@@ -113,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
     rows = result.get("kernels", result.get("models", []))
     if not rows:
         raise SystemExit(f"nothing matches --filter {options.filter!r}")
+    if options.json:
+        report.write_json(options.json, result)
     print(report.header(result))
     print()
     if options.what == "kernels":
@@ -121,7 +125,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(report.table(report.MODEL_COLUMNS, [report.model_row(row) for row in rows]))
     print(report.summary(rows))
     if options.json:
-        report.write_json(options.json, result)
         print(f"wrote {options.json}")
     if options.plot:
         report.plot_roofline(options.plot, result)
