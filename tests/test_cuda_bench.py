@@ -70,4 +70,3 @@ def test_a_row_that_fails_costs_no_other(
     assert [math.isinf(row["seconds"]) for row in rows[:2]] == [False, False]
     assert all(math.isinf(row["seconds"]) for row in rows[2:])
     assert report.seconds(math.inf) == "-"
-
