@@ -36,6 +36,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=float, default=float("inf"), metavar="S", help="begin no row after S seconds (cuda)"
     )
+    parser.add_argument("--tiny", action="store_true", help="smallest sizes: only tries out the program (cuda)")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     parser.add_argument("--plot", metavar="FILE", help="write a picture: a roofline of kernels, bars of models")
     parsed = parser.parse_args(arguments)
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         device=options.device,
         peer=options.peer,
         limit=options.limit,
+        tiny=options.tiny,
     )
     if options.device == "cuda":
         from bench import gpu
@@ -120,6 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
     rows = result.get("kernels", result.get("models", []))
     if not rows:
         raise SystemExit(f"nothing matches --filter {options.filter!r}")
+    if options.json:
+        report.write_json(options.json, result)
     print(report.header(result))
     print()
     if options.what == "kernels":
@@ -128,7 +132,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(report.table(report.MODEL_COLUMNS, [report.model_row(row) for row in rows]))
     print(report.summary(rows))
     if options.json:
-        report.write_json(options.json, result)
         print(f"wrote {options.json}")
     if options.plot:
         draw = report.plot_roofline if options.what == "kernels" else report.plot_models

@@ -24,13 +24,16 @@ from tests import walk
 from tests.cases import Array, Case, Op, all_ops
 
 DTYPES = ("bfloat16", "float32")
-BATCH = 128  # of convolutions
+BATCH = 128  # of convolutions; 64 where it makes the input larger than LARGE
+LARGE = 1 << 27
 ELEMENTS = 1 << 25  # of the largest array of a memory-bound op
 L2_BYTES = 128 << 20  # inputs rotate through at least this much
 MAX_BYTES = 8 << 30  # of all copies of a job's arguments
 BATCHED = ("input", "target", "residual", "grad_output")  # arguments whose first dimension grows
-BLOCK = 1_000_003  # a prime: repetitions do not line up with rows
+COMPARED = 1 << 22  # elements of a result that are compared with the peer's, in whole samples
 SAMPLE_SECONDS = 0.004
+# Measured first, in this order, should the time not suffice for all.
+FIRST = ("conv2d", "linear", "batch_norm", "max_pool2d", "avg_pool2d", "softmax", "cross_entropy", "layer_norm", "add")
 MATRICES = ((4096, 4096, 4096), (256, 4096, 4096), (64, 1000, 2048))  # linear: batch, out, in
 
 
@@ -62,7 +65,7 @@ class Timed:
     def spread(self) -> float:
         """Interquartile range as a share of the median."""
         low, high = np.percentile(self.milliseconds, [25, 75])
-        return float(high - low) * 1e-3 / self.median
+        return float(high - low) * 1e-3 / max(self.median, 1e-9)
 
 
 def scaled(op: Op, case: Case) -> Case:
@@ -72,7 +75,8 @@ def scaled(op: Op, case: Case) -> Case:
     if not isinstance(first, Array) or not first.shape:
         return case
     if op.name in ("conv2d", "linear"):
-        factor = max(1, BATCH // first.shape[0])
+        batch = BATCH if math.prod(first.shape) // first.shape[0] * BATCH <= LARGE else BATCH // 2
+        factor = max(1, batch // first.shape[0])
     else:
         factor = max(1, ELEMENTS // max(math.prod(a.shape) for a in arrays))
 
@@ -86,11 +90,15 @@ def scaled(op: Op, case: Case) -> Case:
     return dataclasses.replace(case, id=f"{case.id} x{factor}", args=args, terms_grad=terms)
 
 
-def gpu_cases(op: Op) -> Iterator[Case]:
-    """The benchmark cases of an op at GPU sizes."""
+def gpu_cases(op: Op, tiny: bool) -> Iterator[Case]:
+    """The benchmark cases of an op at GPU sizes; tiny: its first two small cases."""
+    if tiny:
+        small = [case for case in op.cases if walk.is_small(op, case) and case.grad]
+        yield from small[:2] if any(case.bench for case in op.cases) else []
+        return
     seen = set()
     for case in op.cases:
-        if case.bench and not op.cpu_only:
+        if case.bench:
             found = scaled(op, case)
             key = repr(found.args)
             if key not in seen:
@@ -104,8 +112,9 @@ def gpu_cases(op: Op) -> Iterator[Case]:
 
 def jobs(settings: kernels.Settings) -> Iterator[tuple[kernels.Job, str]]:
     """(job, dtype) of every GPU case that matches the filter."""
-    for op in all_ops():
-        for case in gpu_cases(op):
+    order = {name: i for i, name in enumerate(FIRST)}
+    for op in sorted(all_ops(), key=lambda op: order.get(op.name, len(order))):
+        for case in gpu_cases(op, settings.tiny):
             arguments = [a for a in op.differentiable if case.args.get(a) is not None] if case.grad else []
             for argument in [None, *arguments]:
                 job = kernels.Job(op, case, argument)
@@ -122,30 +131,79 @@ def make_arrays(case: Case) -> walk.Arrays:
         if not isinstance(leaf, Array):
             return leaf
         size = math.prod(leaf.shape)
-        if size <= BLOCK or leaf.kind in ("probabilities", "distinct"):
+        if size <= kernels.BLOCK or leaf.kind in ("probabilities", "distinct"):
             return np.asarray(leaf.make(rng))
-        block = dataclasses.replace(leaf, shape=(BLOCK,)).make(rng)
+        block = dataclasses.replace(leaf, shape=(kernels.BLOCK,)).make(rng)
         return np.resize(block.astype(np.float32) if block.dtype.kind == "f" else block, leaf.shape)
 
     return dict(walk.replace(case.args, make))
 
 
-def run_job(job: kernels.Job, dtype: str, settings: kernels.Settings, ceiling: dict[str, float]) -> dict[str, Any]:
+def to_device(arrays: Any, dtype: str) -> Any:
+    """The arrays as tensors on the GPU, converted there."""
+
+    def convert(leaf: Any) -> Any:
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        tensor = fc.tensor(leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf, device="cuda")
+        return tensor.to(getattr(fc, dtype)) if leaf.dtype.kind == "f" else tensor
+
+    return walk.replace(arrays, convert)
+
+
+def copy_of(tensors: Any) -> Any:
+    """Tensors of the same values in other memory."""
+    if isinstance(tensors, fc.Tensor):
+        return tensors.detach().clone()
+    if isinstance(tensors, tuple | list):
+        return type(tensors)(copy_of(t) for t in tensors)
+    return tensors
+
+
+def leading(outputs: Any) -> list[Any]:
+    """The first samples of large results, theirs or ours."""
+    found = []
+    for out in walk.as_outputs(outputs):
+        size = math.prod(out.shape)
+        rows = max(1, COMPARED * out.shape[0] // size) if size > COMPARED else None
+        found.append(out[:rows] if rows else out)
+    return found
+
+
+def run_job(
+    job: kernels.Job, dtype: str, arrays: walk.Arrays, settings: kernels.Settings, ceiling: dict[str, float]
+) -> dict[str, Any]:
     """Times one job and checks it against the peer."""
-    arrays = walk.make_arrays(job.case.args)
-    bytes_each = sum(a.size for a in walk.leaves(arrays) if isinstance(a, np.ndarray)) * (
-        2 if dtype == "bfloat16" else 4
-    )
+    size = sum(a.size for a in walk.leaves(arrays) if isinstance(a, np.ndarray))
+    bytes_each = size * (2 if dtype == "bfloat16" else 4)
     copies = int(max(1, min(16, math.ceil(L2_BYTES / max(bytes_each, 1)), MAX_BYTES // max(bytes_each, 1))))
-    calls = [kernels.fastcnn_call(job, arrays, "cuda", dtype) for _ in range(copies)]
+    narrow = {k: v for k, v in arrays.items() if k not in job.op.float32_arguments}
+    wide = {k: v for k, v in arrays.items() if k in job.op.float32_arguments}
+    first = {**to_device(narrow, dtype), **to_device(wide, "float32")}
+    first = {name: first[name] for name in arrays}
+    calls = [
+        kernels.tensor_call(job, {name: copy_of(value) for name, value in first.items()} if i else first)
+        for i in range(copies)
+    ]
     ours = Timed("fastcnn", lambda i: calls[i % copies](), lambda: fc.cuda.Event(enable_timing=True))
     peers: list[Timed] = []
     wrong = ""
     if settings.peer == "torch" and job.op.torch is not None:
         from bench import gpu_peer_torch
 
-        peers, first = gpu_peer_torch.contenders(job, arrays, dtype, copies)
-        wrong = kernels.difference(job, arrays, calls[0](), first, dtype)
+        peers, theirs = gpu_peer_torch.contenders(job, arrays, dtype, copies)
+        wrong = kernels.difference(job, arrays, leading(calls[0]()), leading(theirs), dtype)
+    flops, moved = job.count(job.op.flops), job.count(job.op.bytes) // (2 if dtype == "bfloat16" else 1)
+    shortest = max(flops / ceiling[dtype] / 1e12, moved / ceiling["copy"] / 1e9)
+    case = f"{job.case.id} {dtype}"
+    row = {"op": job.op.name, "case": case, "pass": job.kind, "flops": flops, "bytes": moved, "wrong": wrong}
+    return timed_row(row, ours, peers, copies, settings, shortest)
+
+
+def timed_row(
+    row: dict[str, Any], ours: Timed, peers: list[Timed], copies: int, settings: kernels.Settings, shortest: float
+) -> dict[str, Any]:
+    """Times the contenders in turns and completes the row; `shortest` are the seconds that the ceilings allow."""
     contenders = [ours, *peers]
     repeats = {}
     for contender in contenders:
@@ -155,21 +213,13 @@ def run_job(job: kernels.Job, dtype: str, settings: kernels.Settings, ceiling: d
     for _ in range(settings.rounds):
         for contender in contenders:
             contender.milliseconds.append(contender.sample(repeats[contender.name]))
-    flops, moved = job.count(job.op.flops), job.count(job.op.bytes) // (2 if dtype == "bfloat16" else 1)
-    seconds = ours.median
-    shortest = max(flops / ceiling[dtype] / 1e12, moved / ceiling["copy"] / 1e9)
-    row = {
-        "op": job.op.name,
-        "case": f"{job.case.id} {dtype}",
-        "pass": job.kind,
-        "flops": flops,
-        "bytes": moved,
+    seconds = max(ours.median, 1e-9)
+    row |= {
         "seconds": seconds,
         "spread": ours.spread,
-        "gflops": flops / seconds / 1e9,
-        "gigabytes": moved / seconds / 1e9,
+        "gflops": row["flops"] / seconds / 1e9,
+        "gigabytes": row["bytes"] / seconds / 1e9,
         "share": shortest / seconds,
-        "wrong": wrong,
     }
     if peers:
         best = min(peers, key=lambda c: c.median)
@@ -187,19 +237,19 @@ def run_job(job: kernels.Job, dtype: str, settings: kernels.Settings, ceiling: d
 
 def measure_ceiling(settings: kernels.Settings) -> dict[str, float]:
     """Copy in GB/s (read + written), matrix products in TFLOP/s: the best of our own kernels and the peer's."""
-    source = _C.zeros((1 << 28,), _C.float32, "cuda")
-    destination = _C.zeros((1 << 28,), _C.float32, "cuda")
+    count, n = (1 << 16, 64) if settings.tiny else (1 << 28, 8192)
+    source = _C.zeros((count,), _C.float32, "cuda")
+    destination = _C.zeros((count,), _C.float32, "cuda")
 
     def best(run: Callable[[int], Any], samples: int = 5, repeats: int = 5) -> float:
         timed = Timed("", run, lambda: fc.cuda.Event(enable_timing=True))
         timed.sample(repeats)
-        return min(timed.sample(repeats) for _ in range(samples)) * 1e-3
+        return max(min(timed.sample(repeats) for _ in range(samples)) * 1e-3, 1e-9)
 
     copy = 2 * 4 * source.numel() / best(lambda i, to=destination, from_=source: _C.copy_(to, from_)) / 1e9  # type: ignore[misc]
     result = {"copy": copy}
     del source, destination  # 2 GiB
     for dtype in DTYPES:
-        n = 8192
         rng = np.random.default_rng(0)
         a, b = (fc.tensor(rng.standard_normal((n, n), np.float32)).to(getattr(fc, dtype)).to("cuda") for _ in range(2))
         result[dtype] = 2 * n**3 / best(lambda i, a=a, b=b: a @ b, 3, 3) / 1e12  # type: ignore[misc]
@@ -216,18 +266,21 @@ def run(settings: kernels.Settings) -> dict[str, Any]:
     if not fc.cuda.is_available():
         raise SystemExit(f"--device cuda: {fc.cuda.why_unavailable()}")
     found = list(jobs(settings))
-    if not found:
-        raise SystemExit(f"nothing matches --filter {settings.pattern.pattern!r}")
     ceiling = measure_ceiling(settings)
-    rows = []
+    from bench import gpu_optimizer
+
     stop = time.monotonic() + settings.limit
+    rows = list(gpu_optimizer.rows(settings, ceiling))
+    arrays, made_for = {}, None
     for i, (job, dtype) in enumerate(found):
         if time.monotonic() > stop:
             print(f"time limit: {len(found) - i} of {len(found)} rows were not measured", file=sys.stderr)
             break
         print(f"{job.name} {dtype}", file=sys.stderr, flush=True)
         try:
-            rows.append(run_job(job, dtype, settings, ceiling))
+            if made_for is not job.case:
+                arrays, made_for = make_arrays(job.case), job.case
+            rows.append(run_job(job, dtype, arrays, settings, ceiling))
         except (RuntimeError, MemoryError, TypeError, ValueError) as error:  # one broken row must not cost the others
             rows.append(failed_row(job, dtype, error))
     return {"kernels": rows, "ceiling": ceiling, "gpu": describe()}

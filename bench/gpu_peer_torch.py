@@ -102,6 +102,18 @@ def torch_call(job: kernels.Job, arrays: walk.Arrays, dtype: str, memory_format:
     return lambda: torch.autograd.grad(outputs, leaves, seeds, retain_graph=True)
 
 
+def optimizer_contenders(name: str, options: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[Timed]:
+    """PyTorch's optimizer, fused and for-each, over float32 parameters of these shapes."""
+    found = []
+    for variant in ("fused", "foreach"):
+        parameters = [torch.randn(shape, device="cuda", requires_grad=True) for shape in shapes]
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        optimizer = getattr(torch.optim, name)(parameters, **options, **{variant: True})
+        found.append(Timed(f"torch {variant}", lambda _, o=optimizer: o.step(), _event))
+    return found
+
+
 def measure_ceiling() -> dict[str, float]:
     """Copy in GB/s and 8192^3 matrix products in TFLOP/s, as PyTorch does them."""
     source = torch.zeros(1 << 28, device="cuda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from fastcnn import _C, autograd
 from tests import walk
 from tests.cases import Case, Op, all_ops
 
+BLOCK = 1_000_003  # a prime: repetitions do not line up with rows
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,6 +31,7 @@ class Settings:
     device: str
     peer: str | None
     limit: float = float("inf")  # seconds after which no further row is begun (GPU)
+    tiny: bool = False  # the smallest sizes, to try out the program (GPU)
 
 
 @dataclass(frozen=True)
@@ -136,9 +140,13 @@ def _finished() -> None:
     raise RuntimeError("this contender has been timed and its data are gone")
 
 
-def fastcnn_call(job: Job, arrays: walk.Arrays, device: str, dtype: str = "float32") -> Callable[[], Any]:
-    """A function that does the job once and returns its outputs or gradients."""
-    arguments = walk.to_tensors(arrays, dtype, device, job.op.float32_arguments)
+def fastcnn_call(job: Job, arrays: walk.Arrays, device: str) -> Callable[[], Any]:
+    """A function that does the job once in float32 and returns its outputs or gradients."""
+    return tensor_call(job, walk.to_tensors(arrays, "float32", device, job.op.float32_arguments))
+
+
+def tensor_call(job: Job, arguments: dict[str, Any]) -> Callable[[], Any]:
+    """The same for given tensors."""
     if job.argument is None:
 
         def forward() -> Any:
@@ -150,13 +158,14 @@ def fastcnn_call(job: Job, arrays: walk.Arrays, device: str, dtype: str = "float
     for leaf in leaves:
         leaf.requires_grad_(True)
     outputs = [out for out in walk.as_outputs(job.op.run(**arguments)) if out.requires_grad]
-    seeds = [fc.tensor(np.asarray(cotangent(out.shape))).to(out.dtype).to(device) for out in outputs]
+    seeds = [fc.tensor(np.asarray(cotangent(out.shape)), device=out.device).to(out.dtype) for out in outputs]
     return lambda: autograd.grad(outputs, leaves, seeds, retain_graph=True)
 
 
 def cotangent(shape: tuple[int, ...]) -> np.ndarray:
-    """The same random cotangent for fastcnn and the peer."""
-    return np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+    """The same random cotangent for fastcnn and the peer; a large one repeats its first elements."""
+    drawn = min(math.prod(shape), BLOCK)
+    return np.resize(np.random.default_rng(1).uniform(-1, 1, drawn).astype(np.float32), shape)
 
 
 def difference(job: Job, arrays: walk.Arrays, ours: Any, theirs: Any, dtype: str = "float32") -> str:

@@ -26,7 +26,9 @@ MODEL_COLUMNS = (
 
 
 def seconds(value: float) -> str:
-    """Milliseconds with three digits."""
+    """Milliseconds with three digits; a dash for a row that failed."""
+    if math.isinf(value):
+        return "-"
     milliseconds = value * 1e3
     return f"{milliseconds:.{max(0, 2 - math.floor(math.log10(max(milliseconds, 1e-6))))}f}"
 

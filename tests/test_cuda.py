@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -430,3 +433,33 @@ def test_torch_shares_gpu_memory_both_ways() -> None:
     strided = torch.arange(12.0, device="cuda").reshape(3, 4).T
     assert fc.from_dlpack(strided).tolist() == strided.tolist()
     del theirs, ours
+
+
+@pytest.mark.skipif(not fc.cuda.is_emulated(), reason="the emulated device can be of any architecture")
+def test_gpu_without_bfloat16_tensor_cores_computes_in_float32_and_says_why_not_in_bfloat16() -> None:
+    code = """
+import fastcnn as fc
+from fastcnn import functional as F
+
+def gradients(dtype, groups):
+    x = fc.ones(2, 8, 5, 6).to("cuda").to(dtype).requires_grad_()
+    weight = fc.ones(8, 8 // groups, 3, 3).to("cuda").to(dtype).requires_grad_()
+    F.conv2d(x, weight, padding=1, groups=groups).sum().backward()
+    return float(weight.grad.sum().item())
+
+for precision in ("highest", "high", "medium"):
+    fc.set_precision(precision)
+    print(gradients(fc.float32, 1))
+print(gradients(fc.bfloat16, 8))
+try: gradients(fc.bfloat16, 1)
+except TypeError as error: print(error)
+"""
+    environment = os.environ | {"FASTCNN_EMULATED_ARCH": "75"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    pixels = (3 * 5 - 2) * (3 * 6 - 2)  # pairs of a tap and an output pixel
+    assert [float(line) for line in lines[:3]] == [2 * 64 * pixels] * 3
+    assert float(lines[3]) == pytest.approx(2 * 8 * pixels, rel=2**-7)
+    assert "bfloat16 products need a GPU of compute capability 8.0" in lines[4]
+    assert "has 7.5; use float32" in lines[4]

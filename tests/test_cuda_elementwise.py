@@ -292,3 +292,14 @@ def test_accumulate() -> None:
         a, b = x.to("cuda"), y.to("cuda")
         fc._C.accumulate_(a._data, b._data)
         same(a, (x.float() + y.float()).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [fc.float32, fc.bfloat16])
+@pytest.mark.parametrize("count", [65_535, 65_536, 65_541])
+def test_long_rows_that_are_no_whole_packs(count: int, dtype: Any, rng: np.random.Generator) -> None:
+    a, b = (rng.integers(-99, 99, count).astype(np.float32) for _ in range(2))
+    x, y = (fc.tensor(values).to("cuda").to(dtype) for values in (a, b))
+    np.testing.assert_array_equal((x + y).float().cpu().numpy(), a + b)
+    np.testing.assert_array_equal((x - 3.0).float().cpu().numpy(), a - 3.0)
+    np.testing.assert_array_equal(fc.abs(x).float().cpu().numpy(), np.abs(a))
+    np.testing.assert_array_equal(fc.where(x > y, x, y).float().cpu().numpy(), np.maximum(a, b))

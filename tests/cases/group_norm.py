@@ -64,7 +64,6 @@ def _rms_norm(input: Any, normalized_shape: Any, weight: Any = 1.0, eps: float |
 
 
 GRADIENTS = ("input", "weight", "bias")
-CPU_ONLY = "no CUDA kernel yet"
 
 OPS = (
     Op(
@@ -80,6 +79,9 @@ OPS = (
             _layer((2, 3, 5), 2),
             _layer((2, 3, 4, 5), 3),
             _layer((130, 300), 1),
+            _layer((11, 1028), 1),
+            _layer((3, 1100), 1, affine=False),
+            _layer((2, 4100), 1),
             _layer((0, 5), 1),
             Case("nan", {"input": Array((3, 40), special=(math.nan,)), "normalized_shape": (40,)}, 40, grad=False),
             Case("bench-2048x768", {"input": Array((2048, 768)), "normalized_shape": (768,)} | _affine((768,)), 768,
@@ -96,7 +98,6 @@ OPS = (
             ErrorCase("integers", {"input": INTEGERS, "normalized_shape": (3,)}, TypeError, ("layer_norm", "int64")),
         ),
         bytes=lambda case: 8 * math.prod(case.args["input"].shape),
-        cpu_only=CPU_ONLY,
     ),
     Op(
         "group_norm",
@@ -126,7 +127,6 @@ OPS = (
             ErrorCase("integers", {"input": INTEGERS, "num_groups": 2}, TypeError, ("group_norm", "int64")),
         ),
         bytes=lambda case: 8 * math.prod(case.args["input"].shape),
-        cpu_only=CPU_ONLY,
     ),
     Op(
         "instance_norm",
@@ -143,7 +143,6 @@ OPS = (
             ErrorCase("pixel", {"input": Array((2, 3, 1))}, ValueError, ("more than one pixel",)),
             ErrorCase("rank", {"input": Array((2, 3))}, ValueError, ("with pixels",)),
         ),
-        cpu_only=CPU_ONLY,
     ),
     Op(
         "rms_norm",

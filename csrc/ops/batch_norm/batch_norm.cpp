@@ -324,6 +324,16 @@ std::tuple<OptionalTensor, OptionalTensor, OptionalTensor, OptionalTensor> batch
 
 }  // namespace
 
+void check_norm_parameter(const char* op, const Tensor& input, const Tensor* weight, const char* name,
+                          const Tensor& parameter) {
+  const bool wide = input.dtype() == DType::bfloat16 && weight && weight->dtype() == DType::float32;
+  if (wide && parameter.dtype() == DType::float32 && parameter.device() == input.device()) return;
+  if (wide && parameter.dtype() != DType::float32)
+    check_same(op, "weight", *weight, name, parameter);
+  else
+    check_same(op, "input", input, name, parameter);
+}
+
 void bind_batch_norm(py::module_& m) {
   m.def("batch_norm_forward", &batch_norm_forward, py::arg("input"), py::arg("running_mean"), py::arg("running_var"),
         py::arg("weight"), py::arg("bias"), py::arg("training"), py::arg("momentum"), py::arg("eps"),

@@ -19,6 +19,11 @@ struct BatchNormShape {
   int64_t rows, C;
 };
 
+// A parameter of layer_norm or group_norm has the input's dtype, or, if the weight has (null: none), float32 beside a
+// bfloat16 input. Throws otherwise, and if it is on another device.
+void check_norm_parameter(const char* op, const Tensor& input, const Tensor* weight, const char* name,
+                          const Tensor& parameter);
+
 // How the matrix is cut for reductions: by shape only. Chunk (i, j) has rows [i * row_grain, ...) and channels
 // [j * channel_grain, ...).
 struct BatchNormChunks {

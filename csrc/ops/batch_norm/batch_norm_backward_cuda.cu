@@ -9,9 +9,6 @@ namespace {
 
 constexpr int64_t kMapBlocks = 4096, kMapRowsPerThread = 16;
 
-// How the passes find where the relu was active.
-enum class Gate { none, output, recompute };
-
 // center, scale and shift again from the statistics of the forward pass. One thread per channel.
 __global__ void batch_norm_coefficients_kernel(const double* statistics, Values weight, Values bias,
                                                float* coefficients, int64_t C) {
@@ -61,12 +58,13 @@ __global__ void batch_norm_reduce_kernel(const T* grad_output, const T* x, const
     body.x = x;
     body.output = output;
     body.grad_residual = grad_residual;
+    const float* const k = coefficients + p.sample * 6 * m.C + p.channel;
 #pragma unroll
     for (int i = 0; i < V; ++i) {
-      body.center[i] = coefficients[p.channel + i];
+      body.center[i] = k[i];
       if (gate == Gate::recompute) {
-        body.scale[i] = coefficients[m.C + p.channel + i];
-        body.shift[i] = coefficients[2 * m.C + p.channel + i];
+        body.scale[i] = k[m.C + i];
+        body.shift[i] = k[2 * m.C + i];
       }
       body.sum[i] = body.product[i] = 0.0f;
     }
@@ -95,17 +93,17 @@ __global__ void batch_norm_reduce_kernel(const T* grad_output, const T* x, const
 // null where only a is wanted.
 __global__ void batch_norm_combine_gradients_kernel(const double* partial, int64_t row_chunks, const double* statistics,
                                                     Values weight, bool training, MutableValues grad_weight,
-                                                    MutableValues grad_bias, float* coefficients,
-                                                    BatchNormShape shape) {
-  const int64_t C = shape.C, c = int64_t(blockIdx.x) * kCombineChannels + threadIdx.x % kCombineChannels;
-  const int lane = int(threadIdx.x) / kCombineChannels;
+                                                    MutableValues grad_bias, float* coefficients, BatchNormShape shape,
+                                                    int lanes) {
+  const int channels = kCombineThreads / lanes, lane = int(threadIdx.x) / channels;
+  const int64_t C = shape.C, c = int64_t(blockIdx.x) * channels + int(threadIdx.x) % channels;
   Sums<double> sums = {0.0, 0.0};
   if (c < C && partial)
-    for (int64_t i = lane; i < row_chunks; i += kCombineLanes) {
+    for (int64_t i = lane; i < row_chunks; i += lanes) {
       sums.first += partial[i * 2 * C + c];
       sums.second += partial[i * 2 * C + C + c];
     }
-  sums = combine_lanes(sums);
+  sums = combine_lanes(sums, lanes);
   if (lane != 0 || c >= C) return;
   const double mean = statistics[c], invstd = statistics[C + c], rows = double(shape.rows);
   const double offset = mean - double(float(mean));                        // of the mean from the center
@@ -154,7 +152,7 @@ __global__ void batch_norm_backward_kernel(const T* dz, const T* x, const float*
   body.grad_input = grad_input;
 #pragma unroll
   for (int i = 0; i < V; ++i) {
-    const float* const k = coefficients + p.channel + i;
+    const float* const k = coefficients + p.sample * 6 * m.C + p.channel + i;
     if (kStatistics || kRelu) body.center[i] = k[0];
     if (kRelu) {
       body.scale[i] = k[m.C];
@@ -175,14 +173,14 @@ T* data_or_null(const Tensor& t) {
 }
 
 template <class T, int V>
-void reduce(const BatchNormBackward& call, Gate gate) {
-  const ColumnTiles t = column_tiles(call.shape.C / V);
-  const ChannelMap m = {call.shape.rows, call.shape.C, call.chunks.row_grain, t.tiles, t.lanes, t.depth};
+void reduce(const char* name, ChannelShape shape, int64_t row_grain, Gate gate, const Tensor& grad_output,
+            const Tensor& x, const Tensor& output, const float* coefficients, const Tensor& grad_residual,
+            double* partial) {
+  const ChannelMap m(shape, column_tiles(shape.C / V), row_grain);
   const auto run = [&](auto kernel) {
-    launch("batch_norm_reduce", {call.shape.rows, call.shape.C}, Grid{m.blocks()}, m.block(),
-           int64_t(sizeof(float)) * t.lanes * V * 2 * t.depth, kernel, data_or_null<T>(call.grad_output),
-           data_or_null<T>(call.input), data_or_null<T>(call.output), call.coefficients.data<float>(),
-           data_or_null<T>(call.grad_residual), call.partial.data<double>(), m);
+    launch(name, {shape.samples, shape.rows, shape.C}, m.grid(), m.block(),
+           int64_t(sizeof(float)) * m.lanes * V * 2 * m.depth, kernel, grad_output.data<T>(), x.data<T>(),
+           data_or_null<T>(output), coefficients, data_or_null<T>(grad_residual), partial, m);
   };
   if (gate == Gate::none)
     run(&batch_norm_reduce_kernel<T, V, Gate::none>);
@@ -193,20 +191,39 @@ void reduce(const BatchNormBackward& call, Gate gate) {
 }
 
 template <class T, int V>
-void write_grad_input(const BatchNormBackward& call, const Tensor& dz, bool relu) {
-  const ChannelMap m = channel_map(call.shape, V, kMapBlocks, kMapRowsPerThread);
+void write_grad_input(const char* name, ChannelShape shape, bool statistics, bool relu, const Tensor& dz,
+                      const Tensor& x, const float* coefficients, const Tensor& grad_input) {
+  const ChannelMap m = channel_map(shape, V, kMapBlocks, kMapRowsPerThread);
   const auto run = [&](auto kernel) {
-    launch("batch_norm_backward", {call.shape.rows, call.shape.C}, Grid{m.blocks()}, m.block(), 0, kernel,
-           data_or_null<T>(dz), data_or_null<T>(call.input), call.coefficients.data<float>(),
-           data_or_null<T>(call.grad_input), m);
+    launch(name, {shape.samples, shape.rows, shape.C}, m.grid(), m.block(), 0, kernel, dz.data<T>(), x.data<T>(),
+           coefficients, grad_input.data<T>(), m);
   };
-  if (call.training)
+  if (statistics)
     relu ? run(&batch_norm_backward_kernel<T, V, true, true>) : run(&batch_norm_backward_kernel<T, V, true, false>);
   else
     relu ? run(&batch_norm_backward_kernel<T, V, false, true>) : run(&batch_norm_backward_kernel<T, V, false, false>);
 }
 
 }  // namespace
+
+void channel_reduce(const char* name, ChannelShape shape, int64_t row_grain, Gate gate, const Tensor& grad_output,
+                    const Tensor& x, const Tensor& output, const float* coefficients, const Tensor& grad_residual,
+                    double* partial) {
+  const bool aligned = is_packed(grad_output) && is_packed(x) && is_packed(output) && is_packed(grad_residual);
+  dispatch_packs(x.dtype(), shape.C, aligned, [&](auto zero, auto pack) {
+    reduce<decltype(zero), decltype(pack)::value>(name, shape, row_grain, gate, grad_output, x, output, coefficients,
+                                                  grad_residual, partial);
+  });
+}
+
+void channel_backward(const char* name, ChannelShape shape, bool statistics, bool relu, const Tensor& dz,
+                      const Tensor& x, const float* coefficients, const Tensor& grad_input) {
+  const bool aligned = is_packed(dz) && is_packed(x) && is_packed(grad_input);
+  dispatch_packs(x.dtype(), shape.C, aligned, [&](auto zero, auto pack) {
+    write_grad_input<decltype(zero), decltype(pack)::value>(name, shape, statistics, relu, dz, x, coefficients,
+                                                            grad_input);
+  });
+}
 
 void batch_norm_backward(const BatchNormBackward& call) {
   const int64_t C = call.shape.C;
@@ -218,24 +235,23 @@ void batch_norm_backward(const BatchNormBackward& call) {
   float* const k = call.coefficients.data<float>();
   const double* const statistics = call.statistics.data<double>();
   const Gate gate = !call.relu ? Gate::none : call.output.defined() ? Gate::output : Gate::recompute;
-  const bool aligned = is_packed(call.grad_output) && is_packed(call.input) && is_packed(call.output) &&
-                       is_packed(call.grad_input) && is_packed(call.grad_residual);
+  const ChannelShape shape = {1, call.shape.rows, C};
   launch("batch_norm_coefficients", {C}, grid_for(C, 128), Block{128}, 0, &batch_norm_coefficients_kernel, statistics,
          values_of(call.weight), values_of(call.bias), k, C);
   const bool sums = call.training || gate == Gate::output || call.grad_weight.defined() || call.grad_bias.defined();
   if (sums)
-    dispatch_packs(call.input.dtype(), C, aligned,
-                   [&](auto zero, auto pack) { reduce<decltype(zero), decltype(pack)::value>(call, gate); });
-  launch("batch_norm_combine_gradients", {call.chunks.row_chunks, C}, grid_for(C, kCombineChannels),
+    channel_reduce("batch_norm_reduce", shape, call.chunks.row_grain, gate, call.grad_output, call.input, call.output,
+                   k, call.grad_residual, call.partial.data<double>());
+  const int lanes = combine_lanes_for(call.chunks.row_chunks);
+  launch("batch_norm_combine_gradients", {call.chunks.row_chunks, C}, grid_for(C, kCombineThreads / lanes),
          Block{kCombineThreads}, 0, &batch_norm_combine_gradients_kernel,
          static_cast<const double*>(sums ? call.partial.data<double>() : nullptr), call.chunks.row_chunks, statistics,
          values_of(call.weight), call.training, mutable_values_of(call.grad_weight), mutable_values_of(call.grad_bias),
-         k + 3 * C, call.shape);
+         k + 3 * C, call.shape, lanes);
   if (!call.grad_input.defined()) return;
   const Tensor& dz = gate == Gate::output ? call.grad_residual : call.grad_output;
-  dispatch_packs(call.input.dtype(), C, aligned, [&](auto zero, auto pack) {
-    write_grad_input<decltype(zero), decltype(pack)::value>(call, dz, gate == Gate::recompute);
-  });
+  channel_backward("batch_norm_backward", shape, call.training, gate == Gate::recompute, dz, call.input, k,
+                   call.grad_input);
 }
 
 }  // namespace cuda

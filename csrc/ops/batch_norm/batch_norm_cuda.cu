@@ -111,19 +111,19 @@ struct StatisticsResults {
 // Merges the chunks' means and squares in float64 (Chan's formula relative to the first chunk's mean): statistics,
 // running statistics and coefficients.
 __global__ void batch_norm_combine_kernel(const double* partial, int64_t row_grain, int64_t row_chunks,
-                                          BatchNormShape shape, StatisticsResults to) {
-  const int64_t C = shape.C, c = int64_t(blockIdx.x) * kCombineChannels + threadIdx.x % kCombineChannels;
-  const int lane = int(threadIdx.x) / kCombineChannels;
+                                          BatchNormShape shape, StatisticsResults to, int lanes) {
+  const int channels = kCombineThreads / lanes, lane = int(threadIdx.x) / channels;
+  const int64_t C = shape.C, c = int64_t(blockIdx.x) * channels + int(threadIdx.x) % channels;
   Sums<double> sums = {0.0, 0.0};
   const double origin = c < C ? partial[c] : 0.0;
   if (c < C)
-    for (int64_t i = lane; i < row_chunks; i += kCombineLanes) {
+    for (int64_t i = lane; i < row_chunks; i += lanes) {
       const int64_t rest = shape.rows - i * row_grain;
       const double count = double(rest < row_grain ? rest : row_grain), d = partial[i * 2 * C + c] - origin;
       sums.first += count * d;
       sums.second += partial[i * 2 * C + C + c] + count * d * d;
     }
-  sums = combine_lanes(sums);
+  sums = combine_lanes(sums, lanes);
   if (lane != 0 || c >= C) return;
   const double rows = double(shape.rows), offset = sums.first / rows;
   const double mean = origin + offset;
@@ -183,46 +183,64 @@ __global__ void batch_norm_normalize_kernel(const T* x, const T* residual, const
   body.x = x;
   body.residual = residual;
   body.y = y;
+  const float* const k = coefficients + p.sample * 3 * m.C + p.channel;
 #pragma unroll
   for (int i = 0; i < V; ++i) {
-    body.center[i] = coefficients[p.channel + i];
-    body.scale[i] = coefficients[m.C + p.channel + i];
-    body.shift[i] = coefficients[2 * m.C + p.channel + i];
+    body.center[i] = k[i];
+    body.scale[i] = k[m.C + i];
+    body.shift[i] = k[2 * m.C + i];
   }
   for_rows(m, p, body);
 }
 
 template <class T, int V>
-void normalize(const BatchNormForward& call) {
-  const ChannelMap m = channel_map(call.shape, V, kMapBlocks, kMapRowsPerThread);
+void normalize(const char* name, ChannelShape shape, const Tensor& x, const Tensor& residual, bool relu,
+               const float* coefficients, const Tensor& y) {
+  const ChannelMap m = channel_map(shape, V, kMapBlocks, kMapRowsPerThread);
   const auto run = [&](auto kernel) {
-    launch("batch_norm_normalize", {call.shape.rows, call.shape.C}, Grid{m.blocks()}, m.block(), 0, kernel,
-           call.input.template data<T>(), call.residual.defined() ? call.residual.template data<T>() : nullptr,
-           call.coefficients.data<float>(), call.output.template data<T>(), m);
+    launch(name, {shape.samples, shape.rows, shape.C}, m.grid(), m.block(), 0, kernel, x.data<T>(),
+           residual.defined() ? residual.data<T>() : nullptr, coefficients, y.data<T>(), m);
   };
-  if (call.residual.defined())
-    call.relu ? run(&batch_norm_normalize_kernel<T, V, true, true>)
-              : run(&batch_norm_normalize_kernel<T, V, true, false>);
+  if (residual.defined())
+    relu ? run(&batch_norm_normalize_kernel<T, V, true, true>) : run(&batch_norm_normalize_kernel<T, V, true, false>);
   else
-    call.relu ? run(&batch_norm_normalize_kernel<T, V, false, true>)
-              : run(&batch_norm_normalize_kernel<T, V, false, false>);
+    relu ? run(&batch_norm_normalize_kernel<T, V, false, true>) : run(&batch_norm_normalize_kernel<T, V, false, false>);
 }
 
 template <class T, int V>
-void statistics(const BatchNormForward& call, int64_t* tracked) {
-  const ColumnTiles t = column_tiles(call.shape.C / V);
-  const ChannelMap m = {call.shape.rows, call.shape.C, call.chunks.row_grain, t.tiles, t.lanes, t.depth};
-  launch("batch_norm_statistics", {call.shape.rows, call.shape.C}, Grid{m.blocks()}, m.block(),
-         int64_t(sizeof(float)) * t.lanes * V * (2 * t.depth + 1), &batch_norm_statistics_kernel<T, V>,
-         call.input.template data<T>(), call.partial.data<double>(), tracked, m);
+void statistics(const char* name, ChannelShape shape, int64_t row_grain, const Tensor& x, double* partial,
+                int64_t* tracked) {
+  const ChannelMap m(shape, column_tiles(shape.C / V), row_grain);
+  launch(name, {shape.samples, shape.rows, shape.C}, m.grid(), m.block(),
+         int64_t(sizeof(float)) * m.lanes * V * (2 * m.depth + 1), &batch_norm_statistics_kernel<T, V>, x.data<T>(),
+         partial, tracked, m);
 }
 
 }  // namespace
 
-BatchNormChunks batch_norm_chunks(BatchNormShape shape, int64_t element_bytes) {
+int64_t channel_row_grain(ChannelShape shape, int64_t element_bytes) {
   const int64_t V = 16 / element_bytes;
-  const ChannelMap m = channel_map(shape, shape.C % V == 0 ? V : 1, kReduceBlocks, kMaxRowsPerThread);
-  return {m.rows_per_block, m.C, (shape.rows + m.rows_per_block - 1) / m.rows_per_block, 1};
+  return channel_map(shape, shape.C % V == 0 ? V : 1, kReduceBlocks, kMaxRowsPerThread).rows_per_block;
+}
+
+void channel_statistics(const char* name, ChannelShape shape, int64_t row_grain, const Tensor& x, double* partial,
+                        int64_t* tracked) {
+  dispatch_packs(x.dtype(), shape.C, is_packed(x), [&](auto zero, auto pack) {
+    statistics<decltype(zero), decltype(pack)::value>(name, shape, row_grain, x, partial, tracked);
+  });
+}
+
+void channel_normalize(const char* name, ChannelShape shape, const Tensor& x, const Tensor& residual, bool relu,
+                       const float* coefficients, const Tensor& y) {
+  const bool aligned = is_packed(x) && is_packed(residual) && is_packed(y);
+  dispatch_packs(x.dtype(), shape.C, aligned, [&](auto zero, auto pack) {
+    normalize<decltype(zero), decltype(pack)::value>(name, shape, x, residual, relu, coefficients, y);
+  });
+}
+
+BatchNormChunks batch_norm_chunks(BatchNormShape shape, int64_t element_bytes) {
+  const int64_t grain = channel_row_grain({1, shape.rows, shape.C}, element_bytes);
+  return {grain, shape.C, (shape.rows + grain - 1) / grain, 1};
 }
 
 void batch_norm_forward(const BatchNormForward& call) {
@@ -241,18 +259,19 @@ void batch_norm_forward(const BatchNormForward& call) {
                                      call.eps,
                                      call.statistics.data<double>(),
                                      call.coefficients.data<float>()};
-  const bool aligned = is_packed(call.input) && is_packed(call.residual) && is_packed(call.output);
+  const ChannelShape shape = {1, call.shape.rows, C};
   if (call.training) {
-    dispatch_packs(call.input.dtype(), C, aligned,
-                   [&](auto zero, auto pack) { statistics<decltype(zero), decltype(pack)::value>(call, tracked); });
-    launch("batch_norm_combine", {call.chunks.row_chunks, C}, grid_for(C, kCombineChannels), Block{kCombineThreads}, 0,
-           &batch_norm_combine_kernel, call.partial.data<double>(), call.chunks.row_grain, call.chunks.row_chunks,
-           call.shape, results);
+    channel_statistics("batch_norm_statistics", shape, call.chunks.row_grain, call.input, call.partial.data<double>(),
+                       tracked);
+    const int lanes = combine_lanes_for(call.chunks.row_chunks);
+    launch("batch_norm_combine", {call.chunks.row_chunks, C}, grid_for(C, kCombineThreads / lanes),
+           Block{kCombineThreads}, 0, &batch_norm_combine_kernel, call.partial.data<double>(), call.chunks.row_grain,
+           call.chunks.row_chunks, call.shape, results, lanes);
   } else {
     launch("batch_norm_running", {C}, grid_for(C, 128), Block{128}, 0, &batch_norm_running_kernel, C, results);
   }
-  dispatch_packs(call.input.dtype(), C, aligned,
-                 [&](auto zero, auto pack) { normalize<decltype(zero), decltype(pack)::value>(call); });
+  channel_normalize("batch_norm_normalize", shape, call.input, call.residual, call.relu,
+                    call.coefficients.data<float>(), call.output);
 }
 
 }  // namespace cuda

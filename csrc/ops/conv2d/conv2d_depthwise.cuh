@@ -94,6 +94,7 @@ FASTCNN_DEVICE void stage_tile(const Tiling& t, const T* x, int64_t n, int row, 
   }
   constexpr int kElements = kWords * kChannels<T>;
   T* const elements = reinterpret_cast<T*>(tile);
+#pragma unroll 1
   for (int i = int(threadIdx.x); i < kRows * kColumns * kElements; i += kThreads) {
     const int pixel = i / kElements, k = i % kElements, r = pixel / kColumns, c = pixel % kColumns;
     const int h = row + r, w = column + c;
@@ -132,9 +133,10 @@ inline bool has_tiles(const Conv2dShape& s) {
          s.W_out < limit;
 }
 
-// 16 words of channels where 32 would leave more lanes idle.
+// 16 words of channels where 32 would leave more lanes idle: for 3x3 filters only, which few channels usually have.
 template <class T>
-int words_for(int64_t C) {
+int words_for(int64_t C, int64_t K) {
+  if (K != 3) return 32;
   const int64_t words = (C + kChannels<T> - 1) / kChannels<T>;
   return (words + 15) / 16 * 16 < (words + 31) / 32 * 32 ? 16 : 32;
 }
@@ -152,7 +154,11 @@ struct Number {
 // body(Number<K>, Number<S>, Number<words>).
 template <class Body>
 void with_sizes(int64_t K, int64_t S, int words, const Body& body) {
-  const auto with_words = [&](auto k, auto s) { words == 16 ? body(k, s, Number<16>()) : body(k, s, Number<32>()); };
+  const auto with_words = [&](auto k, auto s) {
+    if constexpr (decltype(k)::value == 3)
+      if (words == 16) return body(k, s, Number<16>());
+    body(k, s, Number<32>());
+  };
   const auto with_stride = [&](auto k) { S == 1 ? with_words(k, Number<1>()) : with_words(k, Number<2>()); };
   K == 3 ? with_stride(Number<3>()) : K == 5 ? with_stride(Number<5>()) : with_stride(Number<7>());
 }

@@ -46,7 +46,7 @@ void forward(const Conv2dShape& s, const T* input, const T* weight, const T* bia
   t.H = int(s.H), t.W = int(s.W), t.H_out = int(s.H_out), t.W_out = int(s.W_out);
   t.in_row = int(-s.pad_top), t.in_column = int(-s.pad_left);
   t.packed = is_packed<T>(s.C_in, input) && is_packed<T>(s.C_in, output);
-  with_sizes(s.kH, s.sH, words_for<T>(s.C_in), [&](auto k, auto stride, auto words) {
+  with_sizes(s.kH, s.sH, words_for<T>(s.C_in, s.kH), [&](auto k, auto stride, auto words) {
     launch_tiles<T, decltype(k)::value, decltype(stride)::value, false, decltype(words)::value>(
         "conv2d_depthwise_forward", t, s.N, input, weight, bias, relu, output);
   });

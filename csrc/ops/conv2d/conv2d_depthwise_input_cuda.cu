@@ -50,7 +50,7 @@ void backward_input(const Conv2dShape& s, const T* grad_output, const T* weight,
   t.row = -int(s.pad_top % s.sH), t.column = -int(s.pad_left % s.sW);
   t.in_row = int(s.pad_top / s.sH), t.in_column = int(s.pad_left / s.sW);
   t.packed = is_packed<T>(s.C_in, grad_output) && is_packed<T>(s.C_in, grad_input);
-  with_sizes(s.kH, s.sH, words_for<T>(s.C_in), [&](auto k, auto stride, auto words) {
+  with_sizes(s.kH, s.sH, words_for<T>(s.C_in, s.kH), [&](auto k, auto stride, auto words) {
     launch_tiles<T, decltype(k)::value, decltype(stride)::value, true, decltype(words)::value>(
         "conv2d_depthwise_backward_input", t, s.N, grad_output, weight, static_cast<const T*>(nullptr), false,
         grad_input);

@@ -4,8 +4,9 @@
 //              over the taps whose division leaves no remainder
 // One kernel: x is the tensor read, y the one written. Mapping and tiles: conv2d_depthwise.cuh. A thread keeps its
 // filters (K K words) and 4 x 4 sums in registers, reads an input row of its pixels from shared memory, and multiplies;
-// which tap meets which output is known at compile time, so that stride 2 backward multiplies nothing in vain. float32
-// sums. Bound by memory for 3x3, by float32 multiply-adds for 7x7 in bfloat16.
+// which tap meets which output is known at compile time, so that stride 2 backward multiplies nothing in vain; with
+// stride 1 backward is forward with flipped filters. float32 sums. Bound by memory for 3x3, by float32 multiply-adds
+// for 7x7 in bfloat16.
 #pragma once
 #include "ops/conv2d/conv2d_depthwise.cuh"
 
@@ -13,9 +14,11 @@ namespace fastcnn {
 namespace cuda {
 namespace depthwise {
 
+// flip: filters are turned round, which makes the input gradient with stride 1 a forward pass.
 template <class T, int K, int S, bool kBackward, int kWords>
 __global__ void __launch_bounds__(kThreads)
-    depthwise_tile_kernel(Tiling t, const T* x, const T* weight, const T* bias, bool relu, T* y) {
+    depthwise_tile_kernel(Tiling t, const T* x, const T* weight, bool flip, const T* bias, bool relu, T* y) {
+  static_assert(!kBackward || S > 1, "a forward pass with flipped filters");
   using Tile = depthwise::Tile<K, S, kBackward, kWords>;
   constexpr int V = kChannels<T>, kInputs = Tile::inputs(kSide);
   FASTCNN_DYNAMIC_SHARED(uint32_t, shared);
@@ -27,6 +30,7 @@ __global__ void __launch_bounds__(kThreads)
       t, x, p.n, t.in_row + p.tile_row * (Tile::kHeight * kStep / kDivide),
       t.in_column + p.tile_column * (Tile::kWidth * kStep / kDivide), p.channel, shared);
   const int64_t filter_elements = (t.C - p.channel) * (K * K);
+#pragma unroll 1
   for (int i = int(threadIdx.x); i < kWords * K * K; i += kThreads)
     filters[i] = load_word(weight + p.channel * (K * K) + i * V, filter_elements - i * V);
   cp_async_wait<0>();
@@ -41,6 +45,15 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int v = 0; v < V; ++v) w[(i * V + v) / (K * K)][(i * V + v) % (K * K)] = values[v];
   }
+  if (flip)
+#pragma unroll
+    for (int v = 0; v < V; ++v)
+#pragma unroll
+      for (int i = 0; i < K * K / 2; ++i) {
+        const float first = w[v][i];
+        w[v][i] = w[v][K * K - 1 - i];
+        w[v][K * K - 1 - i] = first;
+      }
   const int64_t channel = p.channel + p.word * V;
   float sum[kSide][kSide][V];
 #pragma unroll
@@ -100,15 +113,16 @@ inline int64_t tiles_of(int64_t size, int64_t tile) { return (size + tile - 1) /
 // `t` names the images, and the output and input pixel where tile (0, 0) starts.
 template <class T, int K, int S, bool kBackward, int kWords>
 void launch_tiles(const char* name, Tiling t, int64_t N, const T* x, const T* weight, const T* bias, bool relu, T* y) {
-  using Tile = depthwise::Tile<K, S, kBackward, kWords>;
+  constexpr bool kFlip = kBackward && S == 1;
+  using Tile = depthwise::Tile<K, S, kBackward && !kFlip, kWords>;
   t.tiles_h = int(tiles_of(t.H_out - t.row, Tile::kHeight));
   t.tiles_w = int(tiles_of(t.W_out - t.column, Tile::kWidth));
   t.channel_blocks = int(tiles_of(t.C, kWords * kChannels<T>));
-  t.in_row += Tile::kFirst;
-  t.in_column += Tile::kFirst;
+  t.in_row += kFlip ? 1 - K : Tile::kFirst;
+  t.in_column += kFlip ? 1 - K : Tile::kFirst;
   launch(name, {N, t.C, t.H, t.W, t.H_out, t.W_out}, Grid{N * t.tiles_h * t.tiles_w * t.channel_blocks},
-         Block{kThreads}, (Tile::kTileWords + kWords * K * K) * 4, depthwise_tile_kernel<T, K, S, kBackward, kWords>, t,
-         x, weight, bias, relu, y);
+         Block{kThreads}, (Tile::kTileWords + kWords * K * K) * 4, depthwise_tile_kernel < T, K, S, kBackward && !kFlip,
+         kWords >, t, x, weight, kFlip, bias, relu, y);
 }
 
 }  // namespace depthwise

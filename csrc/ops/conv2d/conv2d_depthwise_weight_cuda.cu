@@ -202,7 +202,7 @@ void backward_weight(const Conv2dShape& s, const T* grad_output, const T* input,
     t.H = int(s.H), t.W = int(s.W), t.H_out = int(s.H_out), t.W_out = int(s.W_out);
     t.in_row = int(-s.pad_top), t.in_column = int(-s.pad_left);
     t.packed = is_packed<T>(s.C_in, input) && is_packed<T>(s.C_in, grad_output);
-    with_sizes(s.kH, s.sH, words_for<T>(s.C_in), [&](auto k, auto stride, auto words) {
+    with_sizes(s.kH, s.sH, words_for<T>(s.C_in, s.kH), [&](auto k, auto stride, auto words) {
       constexpr int K = decltype(k)::value, S = decltype(stride)::value, kWords = decltype(words)::value;
       using OwnTile = Tile<K, S, false, kWords>;
       t.tiles_h = (t.H_out + OwnTile::kHeight - 1) / OwnTile::kHeight;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/parallel.h"
 #include "core/stream.h"
 #include "ops/batch_norm/batch_norm.h"
@@ -21,7 +22,6 @@ struct GroupNorm {
 
 GroupNorm group_norm_of(const Tensor& input, int64_t groups, const OptionalTensor& weight, const OptionalTensor& bias) {
   check_float("group_norm", "input", input);
-  check_type(!input.device().is_cuda(), "group_norm: input is on ", input.device(), ", but only the CPU has a kernel");
   check(input.rank() >= 2, "group_norm: input has shape ", input.shape(), ", but expected (N, C, ...)");
   const int64_t C = input.size(1);
   check(groups > 0 && C % groups == 0, "group_norm: num_groups is ", groups, ", but must divide the ", C,
@@ -30,7 +30,7 @@ GroupNorm group_norm_of(const Tensor& input, int64_t groups, const OptionalTenso
   op.input = to_layout(input, default_layout(input.rank()));
   const auto parameter = [&](const char* name, const OptionalTensor& given) {
     if (!given) return Tensor();
-    check_same("group_norm", "input", input, name, *given);
+    check_norm_parameter("group_norm", input, weight ? &*weight : nullptr, name, *given);
     check(given->rank() == 1 && given->size(0) == C, "group_norm: ", name, " has shape ", given->shape(),
           ", but input ", input.shape(), " has ", C, " channels");
     return *given;
@@ -194,12 +194,32 @@ void backward_float32(const GroupNorm& op, const Tensor& grad_output, const Tens
   }
 }
 
+OptionalTensor optional(const Tensor& t) { return t.defined() ? OptionalTensor(t) : std::nullopt; }
+
+// On CUDA: `rows` coefficients (N, rows, C), and the sums or statistics of `chunks` chunks of every sample.
+Tensor coefficients_of(const GroupNorm& op, int64_t rows) {
+  return empty({op.shape.N, rows, op.shape.C}, DType::float32, op.input.device(), Layout::row_major);
+}
+Tensor sums_of(const GroupNorm& op, int64_t chunks) {
+  return empty({checked_mul(op.shape.N, chunks), 2, op.shape.C}, DType::float64, op.input.device(), Layout::row_major);
+}
+
 // Returns the output and the statistics (2, N, G) for backward.
 std::pair<Tensor, Tensor> group_norm_forward(const Tensor& input, int64_t num_groups, const OptionalTensor& weight,
                                              const OptionalTensor& bias, double eps) {
   const GroupNorm op = group_norm_of(input, num_groups, weight, bias);
   const Tensor output = empty(input.shape(), input.dtype(), input.device());
   const Tensor statistics = empty({2, op.shape.N, op.shape.G}, DType::float64, input.device(), Layout::row_major);
+  FASTCNN_IF_CUDA(input) {
+    const cuda::GroupNormChunks chunks = cuda::group_norm_chunks(op.shape, size_of(input.dtype()));
+    const Tensor coefficients = coefficients_of(op, 3), partial = sums_of(op, chunks.count);
+    current_stream(input.device()).run("group_norm_forward", [=] {
+      if (output.numel())
+        cuda::group_norm_forward(
+            {op.input, op.weight, op.bias, output, statistics, coefficients, partial, op.shape, chunks, eps});
+    });
+    return {output, statistics};
+  }
   const Tensor scratch = input.dtype() == DType::float32 ? scratch_of(op) : Tensor();
   current_stream(input.device()).run("group_norm_forward", [=] {
     if (!output.numel()) return;
@@ -220,11 +240,22 @@ std::tuple<OptionalTensor, OptionalTensor, OptionalTensor> group_norm_backward(c
                                                                                const std::array<bool, 3>& wanted) {
   const GroupNorm op = group_norm_of(input, num_groups, weight, std::nullopt);
   const Tensor g = to_layout(grad_output, op.input.layout());
-  const auto make = [&](bool want, const Shape& sizes) {
-    return want ? empty(sizes, input.dtype(), input.device()) : Tensor();
+  const auto make = [&](bool want, const Shape& sizes, DType dtype) {
+    return want ? empty(sizes, dtype, input.device()) : Tensor();
   };
-  const Tensor grad_input = make(wanted[0], input.shape());
-  const Tensor grad_weight = make(wanted[1], {op.shape.C}), grad_bias = make(wanted[2], {op.shape.C});
+  const DType of_parameters = op.weight.defined() ? op.weight.dtype() : input.dtype();
+  const Tensor grad_input = make(wanted[0], input.shape(), input.dtype());
+  const Tensor grad_weight = make(wanted[1], {op.shape.C}, of_parameters);
+  const Tensor grad_bias = make(wanted[2], {op.shape.C}, of_parameters);
+  FASTCNN_IF_CUDA(input) {
+    const cuda::GroupNormChunks chunks = cuda::group_norm_chunks(op.shape, size_of(input.dtype()));
+    const Tensor coefficients = coefficients_of(op, 6), partial = sums_of(op, chunks.count), shares = sums_of(op, 1);
+    current_stream(input.device()).run("group_norm_backward", [=] {
+      cuda::group_norm_backward({g, op.input, op.weight, statistics, grad_input, grad_weight, grad_bias, coefficients,
+                                 partial, shares, op.shape, chunks});
+    });
+    return {optional(grad_input), optional(grad_weight), optional(grad_bias)};
+  }
   const bool single = input.dtype() == DType::float32;
   const Tensor scratch = single ? scratch_of(op) : Tensor();
   const Tensor per_sample =
@@ -237,7 +268,6 @@ std::tuple<OptionalTensor, OptionalTensor, OptionalTensor> group_norm_backward(c
                                      statistics.data<double>(), pointer<double>(grad_input),
                                      pointer<double>(grad_weight), pointer<double>(grad_bias), op.shape);
   });
-  const auto optional = [](const Tensor& t) { return t.defined() ? OptionalTensor(t) : std::nullopt; };
   return {optional(grad_input), optional(grad_weight), optional(grad_bias)};
 }
 

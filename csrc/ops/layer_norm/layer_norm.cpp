@@ -3,7 +3,9 @@
 #include <cstring>
 
 #include "core/bind.h"
+#include "core/cuda.h"
 #include "core/stream.h"
+#include "ops/batch_norm/batch_norm.h"
 
 namespace fastcnn {
 namespace {
@@ -16,7 +18,6 @@ struct LayerNorm {
 LayerNorm layer_norm_of(const Tensor& input, const Shape& normalized, const OptionalTensor& weight,
                         const OptionalTensor& bias) {
   check_float("layer_norm", "input", input);
-  check_type(!input.device().is_cuda(), "layer_norm: input is on ", input.device(), ", but only the CPU has a kernel");
   const int lead = input.rank() - normalized.rank();
   bool fits = normalized.rank() > 0 && lead >= 0;
   for (int d = 0; fits && d < normalized.rank(); ++d) fits = input.size(lead + d) == normalized[d];
@@ -26,7 +27,7 @@ LayerNorm layer_norm_of(const Tensor& input, const Shape& normalized, const Opti
   op.input = to_layout(input, Layout::row_major);
   const auto parameter = [&](const char* name, const OptionalTensor& given) {
     if (!given) return Tensor();
-    check_same("layer_norm", "input", input, name, *given);
+    check_norm_parameter("layer_norm", input, weight ? &*weight : nullptr, name, *given);
     check(given->shape() == normalized, "layer_norm: ", name, " has shape ", given->shape(),
           ", but normalized_shape is ", normalized);
     return to_layout(*given, Layout::row_major);
@@ -52,6 +53,9 @@ std::pair<Tensor, Tensor> layer_norm_forward(const Tensor& input, const Shape& n
   const Tensor output = empty(input.shape(), input.dtype(), input.device(), Layout::row_major);
   const Tensor statistics = empty({2, op.shape.rows}, DType::float64, input.device());
   current_stream(input.device()).run("layer_norm_forward", [=] {
+    if (!output.numel()) return;
+    FASTCNN_IF_CUDA(input)
+    return cuda::layer_norm_forward({op.input, op.weight, op.bias, output, statistics, op.shape, eps});
     if (input.dtype() == DType::float64)
       reference::layer_norm_forward(op.input.data<double>(), pointer<double>(op.weight), pointer<double>(op.bias), eps,
                                     output.data<double>(), statistics.data<double>(), op.shape);
@@ -82,27 +86,35 @@ std::tuple<OptionalTensor, OptionalTensor, OptionalTensor> layer_norm_backward(
   const LayerNorm op = layer_norm_of(input, normalized_shape, weight, std::nullopt);
   const LayerNormShape& shape = op.shape;
   const Tensor g = to_layout(grad_output, Layout::row_major);
-  const auto make = [&](bool want, const Shape& sizes) {
-    return want ? empty(sizes, input.dtype(), input.device(), Layout::row_major) : Tensor();
+  const DType of_parameters = op.weight.defined() ? op.weight.dtype() : input.dtype();
+  const auto make = [&](bool want, const Shape& sizes, DType dtype) {
+    return want ? empty(sizes, dtype, input.device(), Layout::row_major) : Tensor();
   };
-  const Tensor grad_input = make(wanted[0], input.shape());
-  const Tensor grad_weight = make(wanted[1], normalized_shape), grad_bias = make(wanted[2], normalized_shape);
+  const Tensor grad_input = make(wanted[0], input.shape(), input.dtype());
+  const Tensor grad_weight = make(wanted[1], normalized_shape, of_parameters);
+  const Tensor grad_bias = make(wanted[2], normalized_shape, of_parameters);
   const int64_t tasks = (shape.rows + shape.row_grain - 1) / shape.row_grain;
-  const bool sums = wanted[1] || wanted[2];
-  const Tensor partial = sums && input.dtype() == DType::float32
-                             ? workspace(checked_mul(tasks * 2 * int64_t(sizeof(float)), shape.D), input.device())
-                             : Tensor();
+  int64_t sums = 0;  // floats
+  if ((wanted[1] || wanted[2]) && input.numel() && input.dtype() != DType::float64) {
+    sums = checked_mul(tasks * 2, shape.D);
+    FASTCNN_IF_CUDA(input) sums = cuda::layer_norm_backward_partials(shape);
+  }
+  const Tensor partial = sums ? empty({sums}, DType::float32, input.device()) : Tensor();
   current_stream(input.device()).run("layer_norm_backward", [=] {
+    FASTCNN_IF_CUDA(input)
+    return cuda::layer_norm_backward(
+        {g, op.input, op.weight, statistics, grad_input, grad_weight, grad_bias, partial, shape});
     if (input.dtype() == DType::float64) {
       reference::layer_norm_backward(g.data<double>(), op.input.data<double>(), pointer<double>(op.weight),
                                      statistics.data<double>(), pointer<double>(grad_input),
                                      pointer<double>(grad_weight), pointer<double>(grad_bias), shape);
       return;
     }
-    float* const memory = partial.defined() ? static_cast<float*>(partial.raw()) : nullptr;
+    float* const memory = pointer<float>(partial);
     FASTCNN_CPU(layer_norm_backward)(g.data<float>(), op.input.data<float>(), pointer<float>(op.weight),
                                      statistics.data<double>(), pointer<float>(grad_input), memory, shape);
-    if (memory) combine(memory, tasks, shape.D, pointer<float>(grad_weight), pointer<float>(grad_bias));
+    if (grad_weight.defined() || grad_bias.defined())
+      combine(memory, tasks, shape.D, pointer<float>(grad_weight), pointer<float>(grad_bias));
   });
   const auto optional = [](const Tensor& t) { return t.defined() ? OptionalTensor(t) : std::nullopt; };
   return {optional(grad_input), optional(grad_weight), optional(grad_bias)};

@@ -16,6 +16,8 @@
 
 namespace fastcnn {
 
+class Tensor;
+
 struct LayerNormShape {
   int64_t rows, D;
   int64_t row_grain;  // rows of one task: fixed by the shape
@@ -36,5 +38,24 @@ void layer_norm_forward(const double* x, const double* weight, const double* bia
 void layer_norm_backward(const double* grad_y, const double* x, const double* weight, const double* statistics,
                          double* grad_x, double* grad_weight, double* grad_bias, const LayerNormShape& shape);
 }  // namespace reference
+
+// Activations are float32 or bfloat16, row-major; weight and bias float32 or of the activations' dtype. Undefined
+// tensors are absent.
+namespace cuda {
+struct LayerNormForward {
+  const Tensor &input, &weight, &bias, &output, &statistics;
+  LayerNormShape shape;
+  double eps;
+};
+void layer_norm_forward(const LayerNormForward& call);  // the input is not empty
+
+// partial, undefined if neither grad_weight nor grad_bias is: as many float32 as layer_norm_backward_partials says.
+struct LayerNormBackward {
+  const Tensor &grad_output, &input, &weight, &statistics, &grad_input, &grad_weight, &grad_bias, &partial;
+  LayerNormShape shape;
+};
+int64_t layer_norm_backward_partials(const LayerNormShape& shape);
+void layer_norm_backward(const LayerNormBackward& call);
+}  // namespace cuda
 
 }  // namespace fastcnn

@@ -208,8 +208,8 @@ __global__ void reduce_rows_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
   if (lane == 0 && o < p.outer) to.put(p, o, chunk, 0, total);
 }
 
-// inner > 1. A pack is V neighbouring lines. Shared memory, if depth > 1: the totals of the block's depth, (group,
-// depth, lanes * V).
+// inner > 1. A pack is V neighbouring lines. Shared memory: the totals of the block's depth, (group, depth, lanes * V),
+// so that results are finished one by one in a loop.
 template <class Op, class T, int V>
 __global__ void reduce_columns_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
   using Total = typename Op::Total;
@@ -229,12 +229,6 @@ __global__ void reduce_columns_kernel(const T* x, LineOutput<Op> to, LinePlan p)
     for (int v = 0; v < V; ++v) param[v] = to.op.parameter(to.param, o * p.inner + c + v);
     accumulate_packs<Op, T, V>(to.op, x + o * p.length * p.inner + c, p.inner, begin + row, p.depth, end, param, 1, 0,
                                FoldLines<Op, V>{to.op, total});
-  }
-  if (p.depth == 1) {
-    if (!active) return;
-#pragma unroll
-    for (int v = 0; v < V; ++v) to.put(p, o, chunk, c + v, total[v]);
-    return;
   }
   FASTCNN_DYNAMIC_SHARED(Total, shared);
   const int width = p.lanes * V;
@@ -277,8 +271,8 @@ void launch_lines(const char* name, ReduceLines lines, const Op& op, const Tenso
     launch(name, sizes, Grid{p.blocks()}, Block{kLineThreads}, 0, &reduce_rows_kernel<Op, T, V>, from, to, p);
   else
     launch(name, sizes, Grid{p.blocks()}, Block{p.lanes * p.depth * p.group},
-           p.depth > 1 ? int64_t(sizeof(typename Op::Total)) * p.lanes * p.depth * p.group * V : 0,
-           &reduce_columns_kernel<Op, T, V>, from, to, p);
+           int64_t(sizeof(typename Op::Total)) * p.lanes * p.depth * p.group * V, &reduce_columns_kernel<Op, T, V>,
+           from, to, p);
   if (p.chunks > 1)
     launch(name, sizes, grid_for(lines.outer * lines.inner, kLineThreads / kWarpSize), Block{kLineThreads}, 0,
            &reduce_chunks_kernel<Op>, to, p);
