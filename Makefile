@@ -40,6 +40,14 @@ dev: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## build the extension into p
 	$(BUILD) build/dev-$(CUDA) -j $(JOBS)
 	cp --remove-destination build/dev-$(CUDA)/csrc/_C*.so python/fastcnn/
 
+# GPU architectures of `make wheel`: release, native, or a list like 80;90a.
+ARCHS ?= release
+.PHONY: wheel
+wheel:  ## the wheel with machine code for every GPU architecture in dist/; prints its size and the build time
+	@start=$$(date +%s); CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(PYTHON) -m pip wheel . --no-deps -w dist \
+	  -C cmake.define.FASTCNN_CUDA=on -C "cmake.define.FASTCNN_CUDA_ARCHS=$(ARCHS)" && \
+	  du --apparent-size -B 1000 dist/fastcnn-*.whl && echo "built in $$(($$(date +%s) - start)) s; sizes in kB"
+
 .PHONY: lint
 lint: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## ruff, mypy --strict and clang-format; changes nothing
 	$(DEV_PYTHON) -m ruff check .

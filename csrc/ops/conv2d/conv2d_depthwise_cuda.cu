@@ -3,6 +3,20 @@
 
 namespace fastcnn {
 namespace cuda {
+
+template <class T>
+void depthwise::launch_forward_tiles(const char* name, const Tiling& t, int64_t K, int64_t S, int64_t N, const T* x,
+                                     const T* weight, bool flip, const T* bias, bool relu, T* y) {
+  with_sizes(K, S, words_for<T>(t.C, K), [&](auto k, auto stride, auto words) {
+    launch_tiles<T, decltype(k)::value, decltype(stride)::value, false, decltype(words)::value>(name, t, N, x, weight,
+                                                                                                flip, bias, relu, y);
+  });
+}
+template void depthwise::launch_forward_tiles(const char*, const Tiling&, int64_t, int64_t, int64_t, const float*,
+                                              const float*, bool, const float*, bool, float*);
+template void depthwise::launch_forward_tiles(const char*, const Tiling&, int64_t, int64_t, int64_t, const bfloat16*,
+                                              const bfloat16*, bool, const bfloat16*, bool, bfloat16*);
+
 namespace {
 
 using namespace depthwise;
@@ -46,10 +60,8 @@ void forward(const Conv2dShape& s, const T* input, const T* weight, const T* bia
   t.H = int(s.H), t.W = int(s.W), t.H_out = int(s.H_out), t.W_out = int(s.W_out);
   t.in_row = int(-s.pad_top), t.in_column = int(-s.pad_left);
   t.packed = is_packed<T>(s.C_in, input) && is_packed<T>(s.C_in, output);
-  with_sizes(s.kH, s.sH, words_for<T>(s.C_in, s.kH), [&](auto k, auto stride, auto words) {
-    launch_tiles<T, decltype(k)::value, decltype(stride)::value, false, decltype(words)::value>(
-        "conv2d_depthwise_forward", t, s.N, input, weight, bias, relu, output);
-  });
+  depthwise::launch_forward_tiles("conv2d_depthwise_forward", t, s.kH, s.sH, s.N, input, weight, false, bias, relu,
+                                  output);
 }
 
 }  // namespace

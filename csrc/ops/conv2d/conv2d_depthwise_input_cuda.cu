@@ -50,10 +50,14 @@ void backward_input(const Conv2dShape& s, const T* grad_output, const T* weight,
   t.row = -int(s.pad_top % s.sH), t.column = -int(s.pad_left % s.sW);
   t.in_row = int(s.pad_top / s.sH), t.in_column = int(s.pad_left / s.sW);
   t.packed = is_packed<T>(s.C_in, grad_output) && is_packed<T>(s.C_in, grad_input);
+  const char* const name = "conv2d_depthwise_backward_input";
+  const T* const bias = nullptr;
+  if (s.sH == 1)
+    return depthwise::launch_forward_tiles(name, t, s.kH, 1, s.N, grad_output, weight, true, bias, false, grad_input);
   with_sizes(s.kH, s.sH, words_for<T>(s.C_in, s.kH), [&](auto k, auto stride, auto words) {
-    launch_tiles<T, decltype(k)::value, decltype(stride)::value, true, decltype(words)::value>(
-        "conv2d_depthwise_backward_input", t, s.N, grad_output, weight, static_cast<const T*>(nullptr), false,
-        grad_input);
+    if constexpr (decltype(stride)::value == 2)
+      launch_tiles<T, decltype(k)::value, 2, true, decltype(words)::value>(name, t, s.N, grad_output, weight, false,
+                                                                           bias, false, grad_input);
   });
 }
 

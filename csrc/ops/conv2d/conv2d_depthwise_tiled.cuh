@@ -112,18 +112,23 @@ inline int64_t tiles_of(int64_t size, int64_t tile) { return (size + tile - 1) /
 
 // `t` names the images, and the output and input pixel where tile (0, 0) starts.
 template <class T, int K, int S, bool kBackward, int kWords>
-void launch_tiles(const char* name, Tiling t, int64_t N, const T* x, const T* weight, const T* bias, bool relu, T* y) {
-  constexpr bool kFlip = kBackward && S == 1;
-  using Tile = depthwise::Tile<K, S, kBackward && !kFlip, kWords>;
+void launch_tiles(const char* name, Tiling t, int64_t N, const T* x, const T* weight, bool flip, const T* bias,
+                  bool relu, T* y) {
+  using Tile = depthwise::Tile<K, S, kBackward, kWords>;
   t.tiles_h = int(tiles_of(t.H_out - t.row, Tile::kHeight));
   t.tiles_w = int(tiles_of(t.W_out - t.column, Tile::kWidth));
   t.channel_blocks = int(tiles_of(t.C, kWords * kChannels<T>));
-  t.in_row += kFlip ? 1 - K : Tile::kFirst;
-  t.in_column += kFlip ? 1 - K : Tile::kFirst;
+  t.in_row += flip ? 1 - K : Tile::kFirst;
+  t.in_column += flip ? 1 - K : Tile::kFirst;
   launch(name, {N, t.C, t.H, t.W, t.H_out, t.W_out}, Grid{N * t.tiles_h * t.tiles_w * t.channel_blocks},
-         Block{kThreads}, (Tile::kTileWords + kWords * K * K) * 4, depthwise_tile_kernel < T, K, S, kBackward && !kFlip,
-         kWords >, t, x, weight, kFlip, bias, relu, y);
+         Block{kThreads}, (Tile::kTileWords + kWords * K * K) * 4, depthwise_tile_kernel<T, K, S, kBackward, kWords>, t,
+         x, weight, flip, bias, relu, y);
 }
+
+// The forward kernels, for filters of K x K; compiled in conv2d_depthwise_cuda.cu for float32 and bfloat16.
+template <class T>
+void launch_forward_tiles(const char* name, const Tiling& t, int64_t K, int64_t S, int64_t N, const T* x,
+                          const T* weight, bool flip, const T* bias, bool relu, T* y);
 
 }  // namespace depthwise
 }  // namespace cuda
