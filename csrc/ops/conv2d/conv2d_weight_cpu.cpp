@@ -143,7 +143,8 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
               for (int64_t block = 0; block < blocks; ++block) {
                 // The gradient that is packed next comes from memory meanwhile.
                 for (const int64_t end = pixels * ++done / (rows / run * blocks); fetched < end; ++fetched)
-                  for (int64_t lane = 0; lane < width; lane += 16) __builtin_prefetch(next + fetched * C_out + lane, 0, 2);
+                  for (int64_t lane = 0; lane < width; lane += 16)
+                    __builtin_prefetch(next + fetched * C_out + lane, 0, 2);
                 const int64_t begin = start + run * block / blocks, end = start + run * (block + 1) / blocks;
                 args.x_offset = x_offset + begin;
                 args.row = partial_row + begin;
