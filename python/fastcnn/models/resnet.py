@@ -55,7 +55,7 @@ class BasicBlock(Module):
     """
 
     expansion = 1  # C_out / width
-    fusible = (("conv1", "bn1", "relu"),)
+    fusible = (("conv1", "bn1", "relu"), ("conv2", "bn2", None))
 
     def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Bottleneck(Module):
     """
 
     expansion = 4
-    fusible = (("conv1", "bn1", "relu"), ("conv2", "bn2", "relu"))
+    fusible = (("conv1", "bn1", "relu"), ("conv2", "bn2", "relu"), ("conv3", "bn3", None))
 
     def __init__(
         self,

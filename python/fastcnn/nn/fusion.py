@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _C
 from .. import functional as F
+from ..ops.creation import ones_like, zeros_like
 from ..tensor import Tensor, tensor
 from .activation import ReLU
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
@@ -80,13 +81,21 @@ _NORM_BEHIND: dict[type[Module], type[_BatchNorm]] = {
 class FoldedBatchNorm(Module):
     """In the place of a batch norm whose map the layer in front of it does: the rest of what the batch norm was asked.
 
+    A residual and the activation behind it are one pass of the batch norm's kernel, with mean 0 and variance 1.
+
     Args:
+        norm: the batch norm.
         done: the activation that the layer in front applies, too.
     """
 
-    def __init__(self, done: str | None = None) -> None:
+    float32_in_bfloat16 = True
+
+    def __init__(self, norm: _BatchNorm, done: str | None = None) -> None:
         super().__init__()
         self.done = done
+        assert norm.running_mean is not None
+        self.register_buffer("mean", zeros_like(norm.running_mean), persistent=False)
+        self.register_buffer("var", ones_like(norm.running_mean), persistent=False)
 
     def forward(self, input: Tensor, *, activation: str | None = None, residual: Tensor | None = None) -> Tensor:
         """Any shape, kept: activation(input + residual).
@@ -99,10 +108,9 @@ class FoldedBatchNorm(Module):
                 "a fused model is in training mode, but its batch norms are folded away; train the model that fuse() "
                 "was called on, or call eval()"
             )
-        output = input if residual is None else input + residual
-        if activation is None or (activation == self.done and residual is None):
-            return output
-        return F.relu(output)
+        if residual is not None:
+            return F.batch_norm(input, self.mean, self.var, eps=0.0, activation=activation, residual=residual)
+        return input if activation is None or activation == self.done else F.relu(input)
 
     def extra_repr(self) -> str:
         """The activation, for `repr`."""
@@ -154,7 +162,7 @@ def _fold(owner: Module, first: str, second: str, activation: str | None, uses: 
         folded.activation = activation
     uses[id(folded)] = 1
     owner._modules[first] = folded
-    owner._modules[second] = FoldedBatchNorm(activation).eval()
+    owner._modules[second] = FoldedBatchNorm(norm, activation).eval()
 
 
 def _plain(module: Module, uses: dict[int, int]) -> bool:

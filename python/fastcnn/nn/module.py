@@ -376,8 +376,8 @@ class Module:
         """A copy for inference whose layers do what the batch norms and ReLUs behind them do.
 
         Folded are the pairs that a module declares in its attribute `fusible`, as the networks of `fastcnn.models` do,
-        and neighbours in a `Sequential`: a convolution or linear layer, the batch norm behind it, and a ReLU. A batch
-        norm that also adds a residual stays: its pass does the addition. Outputs agree within float32's rounding. In
+        and neighbours in a `Sequential`: a convolution or linear layer, the batch norm behind it, and a ReLU. What a
+        batch norm did besides, adding a residual, stays one pass. Outputs agree within float32's rounding. In
         the copy's `state_dict` biases of the layers in front replace the keys of folded batch norms.
 
         Returns:
