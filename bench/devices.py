@@ -65,4 +65,4 @@ def table(rows: list[dict[str, Any]]) -> str:
         cpu, gpu = row["cpu_seconds"], row["cuda_seconds"]
         name = f"{row['model']} batch {row['batch']}"
         cells.append((name, report.seconds(cpu), report.seconds(gpu), f"{cpu / gpu:.1f}x"))
-    return report.table(("training step", "CPU", "GPU", "CPU / GPU"), cells)
+    return report.table(("model", "CPU ms", "GPU ms", "CPU / GPU"), cells)
