@@ -9,18 +9,21 @@ from typing import Any
 
 import fastcnn as fc
 from bench import report
-from bench.models import BATCHES, LEARNING_RATE, MOMENTUM, batch, initial_state
+from bench.models import LEARNING_RATE, MOMENTUM, Job, batch, initial_state
 from fastcnn import models, nn, optim
+
+BATCHES = (16, 64, 256)
 
 
 def training_step(device: str, size: int) -> Callable[[], float]:
     """A function that trains one step and returns its loss, waiting for the device."""
-    model = models.create_model("lenet5")
-    model.load_state_dict({name: fc.tensor(value) for name, value in initial_state().items()})
+    job = Job("lenet5", size, size=28)
+    model = models.create_model(job.model)
+    model.load_state_dict(initial_state(job))
     model.to(device).train()
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     criterion = nn.CrossEntropyLoss()
-    images, labels = (fc.tensor(part).to(device) for part in batch(size))
+    images, labels = (fc.tensor(part).to(device) for part in batch(job))
 
     def step() -> Any:
         optimizer.zero_grad()
@@ -62,4 +65,4 @@ def table(rows: list[dict[str, Any]]) -> str:
         cpu, gpu = row["cpu_seconds"], row["cuda_seconds"]
         name = f"{row['model']} batch {row['batch']}"
         cells.append((name, report.seconds(cpu), report.seconds(gpu), f"{cpu / gpu:.1f}x"))
-    return report.table(("training step", "CPU", "GPU", "CPU / GPU"), cells)
+    return report.table(("model", "CPU ms", "GPU ms", "CPU / GPU"), cells)

@@ -76,6 +76,14 @@ def test_plain_networks_have_the_weights_of_option_a() -> None:
     assert list(plain.state_dict()) == list(residual.state_dict())
 
 
+def test_plain_networks_fold_all_their_batch_norms() -> None:
+    model = CifarResNet(1, shortcut="none").eval()
+    fused = model.fuse()
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fused.modules())
+    x = fc.randn(2, 3, 8, 8)
+    np.testing.assert_allclose(fused(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
 def test_shortcut_b_has_the_papers_parameters() -> None:
     with nn.init.skip():
         assert sum(p.numel() for p in CifarResNet(3, shortcut="B").parameters()) == 272_474

@@ -55,6 +55,8 @@ class PaddedShortcut(Module):
 class PlainBlock(BasicBlock):
     """The two convolutions of a `BasicBlock` without its shortcut; arguments and shapes as there."""
 
+    fusible = (("conv1", "bn1", "relu"), ("conv2", "bn2", "relu"))
+
     def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
         super().__init__(in_channels, width, stride)
         self._modules["downsample"] = None
