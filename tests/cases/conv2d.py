@@ -209,6 +209,8 @@ CASES = (
     _layer("resnet-layer3 3x3 256 at 14", 8, 256, 14, 256, 3, 1, 1),
     _layer("resnet-reduce 1x1 1024-256 at 14", 8, 1024, 14, 256, 1),
     _layer("resnet-layer4 3x3 512 at 7", 8, 512, 7, 512, 3, 1, 1),
+    _layer("resnet-layer3 3x3 256 at 14, batch 1", 1, 256, 14, 256, 3, 1, 1),
+    _layer("resnet-layer4 3x3 512 at 7, batch 1", 1, 512, 7, 512, 3, 1, 1),
     _layer("cifar 3x3 64 at 32", 64, 64, 32, 64, 3, 1, 1),
     _layer("lenet-conv1 5x5 1-20 at 28", 64, 1, 28, 20, 5, 1, 2),
     _layer("lenet-conv2 5x5 20-50 at 14", 64, 20, 14, 50, 5, 1, 2),
@@ -216,7 +218,11 @@ CASES = (
     _layer("depthwise 3x3 64 at 56", 8, 64, 56, 64, 3, 1, 1, 64),
     _layer("depthwise 3x3s2 64 at 56", 8, 64, 56, 64, 3, 2, 1, 64),
     _layer("depthwise 3x3 512 at 14", 8, 512, 14, 512, 3, 1, 1, 512),
-    _layer("grouped 3x3 128 in 32 groups at 28", 8, 128, 28, 128, 3, 1, 1, 32),
+    _layer("depthwise 5x5 240 at 28", 8, 240, 28, 240, 5, 1, 2, 240),
+    _layer("depthwise 7x7 192 at 28", 8, 192, 28, 192, 7, 1, 3, 192),
+    _layer("grouped 3x3 128 in 32 groups at 56", 8, 128, 56, 128, 3, 1, 1, 32),
+    _layer("grouped 3x3 256 in 32 groups at 28", 8, 256, 28, 256, 3, 1, 1, 32),
+    _layer("grouped 3x3 512 in 32 groups at 14", 8, 512, 14, 512, 3, 1, 1, 32),
 )
 
 
