@@ -1,9 +1,13 @@
-// float32 softmax. With inner == 1 a line lies along the vector lanes: maximum, exponentials with their sum, scaling,
-// in registers if the line is short, else in the L1 cache. Otherwise lanes are neighbouring lines and a task walks a
-// strip of them. Sums are kept in float32: at most `length` terms in [0, 1], in 2 * Vec::N (or per-line) partial sums.
+// float32 softmax. Lanes are neighbouring lines, and a task walks a strip of them: maximum, exponentials with their
+// sum, scaling. With inner == 1 short lines are transposed into such a strip in the L1 cache, since folding each of
+// them across the lanes would take longer than its exponentials; long ones lie along the lanes. Sums are kept in
+// float32: at most `length` terms in [0, 1], in 2 * Vec::N (or per-line) partial sums.
+//
+// NaN needs no care in the maxima: it reaches the sum, and from there the whole line.
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "core/simd_math.h"
+#include "ops/matmul/transpose.h"
 #include "ops/softmax/line.h"
 #include "ops/softmax/softmax.h"
 
@@ -45,23 +49,58 @@ void line_map(const float* x, int64_t n, float* y, const Change& change) {
   if (i < n) store_n(y + i, change(load_n(x + i, n - i)), n - i);
 }
 
-// A line of at most `count` vectors, held in registers. Lanes beyond its end hold -infinity, whose exponential is 0.
-template <int count>
-void short_line(const float* x, int64_t n, bool is_log, float* y) {
-  Vec v[count], p[count];
-  const int64_t last = n - (count - 1) * N;
-  for (int i = 0; i + 1 < count; ++i) v[i] = load(x + i * N);
-  v[count - 1] = load_or(x + (count - 1) * N, last, kMinusInfinity);
-  Vec m = v[0];
-  for (int i = 1; i < count; ++i) m = max_or_nan(m, v[i]);
-  m = fold_max(m);
-  for (int i = 0; i < count; ++i) p[i] = exp(v[i] - m);
-  Vec sum = p[0];
-  for (int i = 1; i < count; ++i) sum = sum + p[i];
-  sum = fold_add(sum);
+// Lines up to this length are transposed; a multiple of 8.
+constexpr int64_t kShortLine = 64;
+
+// The strip's element i of lane r is at [i * stride + r], r < lanes. y may be x.
+FASTCNN_INLINE void softmax_strip(const float* x, int64_t length, int64_t stride, int64_t lanes, bool is_log,
+                                  float* y) {
+  Vec m = set1(kMinusInfinity), sum = zero();
+  for (int64_t i = 0; i < length; ++i) m = max(load_n(x + i * stride, lanes), m);
+  for (int64_t i = 0; i < length; ++i) {
+    const Vec p = exp(load_n(x + i * stride, lanes) - m);
+    sum = sum + p;
+    if (!is_log) store_n(y + i * stride, p, lanes);
+  }
   const Vec scale = is_log ? log(sum) : set1(1.0f) / sum;
-  for (int i = 0; i < count; ++i)
-    store_n(y + i * N, is_log ? v[i] - m - scale : p[i] * scale, i + 1 < count ? N : last);
+  for (int64_t i = 0; i < length; ++i) {
+    const int64_t j = i * stride;
+    store_n(y + j, is_log ? load_n(x + j, lanes) - m - scale : load_n(y + j, lanes) * scale, lanes);
+  }
+}
+
+// grad = y (g - sum g y), or g - e^y sum g. grad may be g.
+FASTCNN_INLINE void backward_strip(const float* y, const float* g, int64_t length, int64_t stride, int64_t lanes,
+                                   bool is_log, float* grad) {
+  Vec sum = zero();
+  for (int64_t i = 0; i < length; ++i) {
+    const Vec v = load_n(g + i * stride, lanes);
+    sum = is_log ? sum + v : fma(v, load_n(y + i * stride, lanes), sum);
+  }
+  for (int64_t i = 0; i < length; ++i) {
+    const Vec v = load_n(g + i * stride, lanes), p = load_n(y + i * stride, lanes);
+    store_n(grad + i * stride, is_log ? v - exp(p) * sum : p * (v - sum), lanes);
+  }
+}
+
+// tile[i * N + r] = x[r * length + i] for r < lines <= N. Where x goes on for long enough (`readable` floats), whole
+// blocks of 8 columns are moved; the surplus rows of the tile are not used. Absent lines are 0.
+void load_lines(const float* x, int64_t lines, int64_t length, int64_t readable, float* tile) {
+  for (int64_t i = 0; lines < N && i < length; ++i) store(tile + i * N, zero());
+  const int64_t padded = (length + 7) / 8 * 8;
+  transpose_rows(x, length, lines, (lines - 1) * length + padded <= readable ? padded : length, tile, N);
+}
+
+// body(first element, lines) for groups of up to N lines.
+template <class Body>
+void for_each_group(const SoftmaxShape& s, const Body& body) {
+  const int64_t grain = kTaskElements / (s.length * N + 1) + 1;
+  parallel_ranges((s.outer + N - 1) / N, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t rest = s.outer - i * N;
+      body(i * N * s.length, rest < N ? rest : N);
+    }
+  });
 }
 
 void long_line(const float* x, int64_t n, bool is_log, float* y) {
@@ -72,13 +111,6 @@ void long_line(const float* x, int64_t n, bool is_log, float* y) {
     line_map(x, n, y, [&](Vec v) { return v - m - scale; });
   else
     line_map(y, n, y, [&](Vec p) { return p * scale; });
-}
-
-void softmax_line(const float* x, int64_t n, bool is_log, float* y) {
-  if (n <= N) return short_line<1>(x, n, is_log, y);
-  if (n <= 2 * N) return short_line<2>(x, n, is_log, y);
-  if (n <= 3 * N) return short_line<3>(x, n, is_log, y);
-  long_line(x, n, is_log, y);
 }
 
 // grad = y (g - sum g y), or g - e^y sum g.
@@ -101,44 +133,42 @@ void backward_line(const float* y, const float* g, int64_t n, bool is_log, float
 
 void softmax_forward(const SoftmaxShape& shape, bool is_log, const float* x, float* y) {
   const SoftmaxShape& s = shape;
-  if (s.inner == 1) {
-    for_each_line(s, [&](int64_t at) { softmax_line(x + at, s.length, is_log, y + at); });
-    return;
+  if (s.inner > 1) {
+    for_each_strip(s, [&](int64_t at, int64_t lanes) {
+      lanes == N ? softmax_strip(x + at, s.length, s.inner, N, is_log, y + at)
+                 : softmax_strip(x + at, s.length, s.inner, lanes, is_log, y + at);
+    });
+  } else if (s.length <= kShortLine) {
+    for_each_group(s, [&](int64_t at, int64_t lines) {
+      float tile[kShortLine * N];
+      load_lines(x + at, lines, s.length, s.outer * s.length - at, tile);
+      softmax_strip(tile, s.length, N, N, is_log, tile);
+      transpose_rows(tile, N, s.length, lines, y + at, s.length);
+    });
+  } else {
+    for_each_line(s, [&](int64_t at) { long_line(x + at, s.length, is_log, y + at); });
   }
-  for_each_strip(s, [&](int64_t at, int64_t n) {
-    Vec m = set1(kMinusInfinity), sum = zero();
-    for (int64_t i = 0; i < s.length; ++i) m = max_or_nan(m, load_n(x + at + i * s.inner, n));
-    for (int64_t i = 0; i < s.length; ++i) {
-      const Vec p = exp(load_n(x + at + i * s.inner, n) - m);
-      sum = sum + p;
-      if (!is_log) store_n(y + at + i * s.inner, p, n);
-    }
-    const Vec scale = is_log ? log(sum) : set1(1.0f) / sum;
-    for (int64_t i = 0; i < s.length; ++i) {
-      const int64_t j = at + i * s.inner;
-      store_n(y + j, is_log ? load_n(x + j, n) - m - scale : load_n(y + j, n) * scale, n);
-    }
-  });
 }
 
 void softmax_backward(const SoftmaxShape& shape, bool is_log, const float* y, const float* g, float* grad_x) {
   const SoftmaxShape& s = shape;
-  if (s.inner == 1) {
+  if (s.inner > 1) {
+    for_each_strip(s, [&](int64_t at, int64_t lanes) {
+      lanes == N ? backward_strip(y + at, g + at, s.length, s.inner, N, is_log, grad_x + at)
+                 : backward_strip(y + at, g + at, s.length, s.inner, lanes, is_log, grad_x + at);
+    });
+  } else if (s.length <= kShortLine) {
+    for_each_group(s, [&](int64_t at, int64_t lines) {
+      float outputs[kShortLine * N], gradients[kShortLine * N];
+      const int64_t readable = s.outer * s.length - at;
+      load_lines(y + at, lines, s.length, readable, outputs);
+      load_lines(g + at, lines, s.length, readable, gradients);
+      backward_strip(outputs, gradients, s.length, N, N, is_log, gradients);
+      transpose_rows(gradients, N, s.length, lines, grad_x + at, s.length);
+    });
+  } else {
     for_each_line(s, [&](int64_t at) { backward_line(y + at, g + at, s.length, is_log, grad_x + at); });
-    return;
   }
-  for_each_strip(s, [&](int64_t at, int64_t n) {
-    Vec sum = zero();
-    for (int64_t i = 0; i < s.length; ++i) {
-      const Vec v = load_n(g + at + i * s.inner, n);
-      sum = is_log ? sum + v : fma(v, load_n(y + at + i * s.inner, n), sum);
-    }
-    for (int64_t i = 0; i < s.length; ++i) {
-      const int64_t j = at + i * s.inner;
-      const Vec v = load_n(g + j, n), p = load_n(y + j, n);
-      store_n(grad_x + j, is_log ? v - exp(p) * sum : p * (v - sum), n);
-    }
-  });
 }
 
 }  // namespace FASTCNN_ISA
