@@ -2,6 +2,7 @@
 // loops, which the compiler vectorises.
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "core/simd_math.h"
 #include "ops/binary/arithmetic.h"
 #include "ops/binary/binary.h"
 
@@ -52,6 +53,45 @@ struct VectorLoops {
   }
 };
 
+#if defined(__AVX2__)
+
+// |a| = quotient |b| + rest with 0 <= rest < |b|, both exact: a rounded quotient below 2^22 is the whole one or one too
+// many, and then the FMA's result is a float.
+struct Division {
+  Vec quotient, rest;
+  Mask opposite;  // a and b differ in sign
+  Mask exact;     // false for quotients that are larger or not finite, and for infinite b
+};
+
+FASTCNN_INLINE Division divide(Vec a, Vec b) {
+  const Vec u = abs(a), v = abs(b), one = set1(1.0f);
+  const Vec quotient = floor(u / v);
+  const Vec rest = fma(zero() - quotient, v, u);
+  const Mask over = rest < zero();
+  return {select(over, quotient - one, quotient), select(over, rest + v, rest), !(copysign(one, a) == copysign(one, b)),
+          (quotient < set1(0x1p22f)) & (v < set1(__builtin_inff()))};
+}
+
+FASTCNN_INLINE Vec remainder(Vec a, Vec b) {
+  const Division d = divide(a, b);
+  const Vec y = select(d.opposite & (d.rest > zero()), copysign(abs(b) - d.rest, b), copysign(d.rest, a));
+  return replace_lanes(!d.exact, y, a, b, [](float u, float v) { return float_remainder(u, v); });
+}
+
+FASTCNN_INLINE Vec floor_divide(Vec a, Vec b) {
+  const Division d = divide(a, b);
+  const Vec below = select(d.rest > zero(), d.quotient + set1(1.0f), d.quotient);
+  const Vec y = select(d.opposite, set1(-0.0f) - below, d.quotient);
+  return replace_lanes(!d.exact, y, a, b, [](float u, float v) { return float_floor_divide(u, v); });
+}
+
+#else  // scalar
+
+FASTCNN_INLINE Vec remainder(Vec a, Vec b) { return {float_remainder(a.v, b.v)}; }
+FASTCNN_INLINE Vec floor_divide(Vec a, Vec b) { return {float_floor_divide(a.v, b.v)}; }
+
+#endif
+
 int64_t outputs(const BroadcastPlan& plan) {
   int64_t n = 1;
   for (int d = 0; d < plan.rank; ++d) n *= plan.size[d];
@@ -80,11 +120,11 @@ void binary_forward(BinaryOp op, double alpha, const BroadcastPlan& plan, const 
     case BinaryOp::div:
       return vectors([](Vec u, Vec v) { return u / v; });
     case BinaryOp::pow:
-      return broadcast_plain(plan, a, b, y, [](float u, float v) { return powf(u, v); });
+      return vectors([](Vec u, Vec v) { return pow(u, v); });
     case BinaryOp::floor_divide:
-      return broadcast_plain(plan, a, b, y, [](float u, float v) { return float_floor_divide(u, v); });
+      return vectors([](Vec u, Vec v) { return floor_divide(u, v); });
     case BinaryOp::remainder:
-      return broadcast_plain(plan, a, b, y, [](float u, float v) { return float_remainder(u, v); });
+      return vectors([](Vec u, Vec v) { return remainder(u, v); });
     case BinaryOp::maximum:
       return vectors([](Vec u, Vec v) { return select(is_nan(u), u, max(u, v)); });
     case BinaryOp::minimum:

@@ -51,7 +51,7 @@ void map_gradient(const float* saved, const float* g, float* y, int64_t n, int64
   });
 }
 
-// Functions without a vector form here: the C library's, one element at a time.
+// Functions that the compiler vectorises.
 template <class F>
 void map_scalar(const float* x, float* y, int64_t n, int64_t grain, const F& f) {
   parallel_ranges(n, grain, [=](int64_t begin, int64_t end) {
@@ -74,13 +74,16 @@ FASTCNN_INLINE Vec sign(Vec x) {
   return select(is_nan(x), x, one);
 }
 
-void power(float exponent, const float* x, float* y, int64_t n) {
-  if (exponent == 2.0f) return map(x, y, n, kCheapGrain, [](Vec v) { return v * v; });
-  if (exponent == 3.0f) return map(x, y, n, kCheapGrain, [](Vec v) { return v * v * v; });
-  if (exponent == 1.0f) return map(x, y, n, kCheapGrain, [](Vec v) { return v; });
-  if (exponent == 0.0f) return map(x, y, n, kCheapGrain, [](Vec) { return set1(1.0f); });
-  if (exponent == -1.0f) return map(x, y, n, kCheapGrain, [](Vec v) { return set1(1.0f) / v; });
-  map_scalar(x, y, n, kCostlyGrain, [=](float v) { return powf(v, exponent); });
+// run(grain, x -> x^exponent), with products for the common exponents.
+template <class Run>
+void with_power(float exponent, const Run& run) {
+  if (exponent == 2.0f) return run(kCheapGrain, [](Vec v) { return v * v; });
+  if (exponent == 3.0f) return run(kCheapGrain, [](Vec v) { return v * v * v; });
+  if (exponent == 1.0f) return run(kCheapGrain, [](Vec v) { return v; });
+  if (exponent == 0.0f) return run(kCheapGrain, [](Vec) { return set1(1.0f); });
+  if (exponent == -1.0f) return run(kCheapGrain, [](Vec v) { return set1(1.0f) / v; });
+  const Vec y = set1(exponent);
+  run(kCostlyGrain, [=](Vec v) { return pow(v, y); });
 }
 
 }  // namespace
@@ -114,13 +117,13 @@ void unary_forward(UnaryOp op, UnaryParameters parameters, const float* x, float
     case UnaryOp::rsqrt:
       return map(x, y, n, kCheapGrain, [](Vec v) { return set1(1.0f) / sqrt(v); });
     case UnaryOp::sin:
-      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return sinf(v); });
+      return map(x, y, n, kCostlyGrain, [](Vec v) { return sin(v); });
     case UnaryOp::cos:
-      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return cosf(v); });
+      return map(x, y, n, kCostlyGrain, [](Vec v) { return cos(v); });
     case UnaryOp::log1p:
-      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return log1pf(v); });
+      return map(x, y, n, kCostlyGrain, [](Vec v) { return log1p(v); });
     case UnaryOp::expm1:
-      return map_scalar(x, y, n, kCostlyGrain, [](float v) { return expm1f(v); });
+      return map(x, y, n, kCostlyGrain, [](Vec v) { return expm1(v); });
     case UnaryOp::erf:
       return map(x, y, n, kCostlyGrain, [](Vec v) { return erf(v); });
     case UnaryOp::abs:
@@ -140,7 +143,7 @@ void unary_forward(UnaryOp op, UnaryParameters parameters, const float* x, float
     case UnaryOp::round:
       return map(x, y, n, kCheapGrain, [](Vec v) { return round(v); });
     case UnaryOp::pow:
-      return power(a, x, y, n);
+      return with_power(a, [=](int64_t grain, const auto& power) { map(x, y, n, grain, power); });
     case UnaryOp::clamp:
       return map(x, y, n, kCheapGrain, [=](Vec v) { return min(set1(b), max(set1(a), v)); });
   }
@@ -189,11 +192,9 @@ void unary_backward(UnaryOp op, UnaryParameters parameters, const float* saved, 
     case UnaryOp::rsqrt:
       return cheap([](Vec y, Vec g) { return g * (set1(-0.5f) * y * (y * y)); });
     case UnaryOp::sin:
-      map_scalar(saved, grad_input, n, kCostlyGrain, [](float v) { return cosf(v); });
-      return map_gradient(grad_input, grad_output, grad_input, n, kCheapGrain, [](Vec s, Vec g) { return g * s; });
+      return costly([](Vec x, Vec g) { return g * cos(x); });
     case UnaryOp::cos:
-      map_scalar(saved, grad_input, n, kCostlyGrain, [](float v) { return -sinf(v); });
-      return map_gradient(grad_input, grad_output, grad_input, n, kCheapGrain, [](Vec s, Vec g) { return g * s; });
+      return costly([](Vec x, Vec g) { return g * (zero() - sin(x)); });
     case UnaryOp::log1p:
       return cheap([](Vec x, Vec g) { return g / (set1(1.0f) + x); });
     case UnaryOp::expm1:
@@ -211,9 +212,9 @@ void unary_backward(UnaryOp op, UnaryParameters parameters, const float* saved, 
       return cheap([](Vec x, Vec g) { return g * (x + x); });
     case UnaryOp::pow:
       if (a == 0.0f) return cheap([](Vec, Vec g) { return g * zero(); });
-      power(a - 1.0f, saved, grad_input, n);
-      return map_gradient(grad_input, grad_output, grad_input, n, kCheapGrain,
-                          [=](Vec p, Vec g) { return g * (set1(a) * p); });
+      return with_power(a - 1.0f, [=](int64_t grain, const auto& power) {
+        map_gradient(saved, grad_output, grad_input, n, grain, [=](Vec x, Vec g) { return g * (set1(a) * power(x)); });
+      });
     case UnaryOp::clamp:
       return cheap([=](Vec x, Vec g) { return select(x >= set1(a), select(set1(b) >= x, g, zero()), zero()); });
     default:  // sign, floor, ceil, round
