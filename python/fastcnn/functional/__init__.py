@@ -55,11 +55,19 @@ from .pooling_nd import (
     avg_pool3d,
     lp_pool1d,
     lp_pool2d,
+    lp_pool3d,
     max_pool1d,
     max_pool3d,
     sum_pool2d,
 )
-from .pooling_special import blur_pool2d, fractional_max_pool2d, max_unpool2d, spatial_pyramid_pool2d
+from .pooling_special import (
+    blur_pool2d,
+    fractional_max_pool2d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+    spatial_pyramid_pool2d,
+)
 from .rectifiers import (
     celu,
     elu,
@@ -153,11 +161,14 @@ __all__ = [
     "logsigmoid",
     "lp_pool1d",
     "lp_pool2d",
+    "lp_pool3d",
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
     "max_unpool2d",
+    "max_unpool3d",
     "maxout",
     "mish",
     "mse_loss",
