@@ -39,6 +39,7 @@ from .margin_loss import (
     margin_ranking_loss,
     multi_margin_loss,
     multiclass_hinge_loss,
+    multilabel_margin_loss,
     pairwise_distance,
     triplet_margin_loss,
 )
@@ -174,6 +175,7 @@ __all__ = [
     "mse_loss",
     "multi_margin_loss",
     "multiclass_hinge_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "one_hot",
