@@ -1,4 +1,4 @@
-"""NAdam, Lion, LAMB, Muon and L-BFGS against torch or their formulas; parameter groups by rule."""
+"""RAdam, Adamax, Adadelta, NAdam, Lion, LAMB, Muon and L-BFGS against torch or formulas; parameter groups by rule."""
 
 from __future__ import annotations
 
@@ -66,6 +66,84 @@ def test_nadam_equals_torch(options: dict[str, Any], torch: Any) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-8)  # torch keeps a product in float32
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("RAdam", {}),
+        ("RAdam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
+        ("RAdam", {"lr": 0.05, "betas": (0.8, 0.5)}),  # too short an average to rectify: steps of plain momentum
+        ("RAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+        ("RAdam", {"lr": 0.05, "weight_decay": 0.1, "maximize": True}),
+        ("Adamax", {}),
+        ("Adamax", {"lr": 0.05, "betas": (0.8, 0.6), "eps": 1e-2, "weight_decay": 0.1}),
+        ("Adamax", {"lr": 0.05, "weight_decay": 0.1, "maximize": True}),
+        ("Adadelta", {}),
+        ("Adadelta", {"lr": 0.5, "rho": 0.6, "eps": 1e-2, "weight_decay": 0.1}),
+        ("Adadelta", {"lr": 0.5, "eps": 1e-2, "weight_decay": 0.1, "maximize": True}),
+    ],
+)
+def test_parameters_and_states_equal_torchs(name: str, options: dict[str, Any], torch: Any) -> None:
+    """12 steps, so that RAdam's defaults reach rectified steps; then the states, by name, in the other library."""
+    peers: list[Any] = []
+
+    def peer(params: list[Any]) -> Any:
+        peers.append(getattr(torch.optim, name)(params, **options))
+        return peers[0]
+
+    expected = run_torch(torch, peer, 12)
+    got, optimizer = run(lambda p: getattr(optim, name)(p, **options), 12)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11)
+    mine, theirs = optimizer.state_dict()["state"], peers[0].state_dict()["state"]
+    assert {k: set(v) for k, v in mine.items()} == {k: set(v) for k, v in theirs.items()}
+    for i in theirs:
+        for key, value in theirs[i].items():
+            np.testing.assert_allclose(np.asarray(mine[i][key]), value.numpy(), rtol=1e-11)
+    named = {k: v for k, v in optimizer.defaults.items() if k != "betas"}
+    assert named == {k: peers[0].defaults[k] for k in named}
+
+
+@pytest.mark.parametrize("kind", [optim.RAdam, optim.Adamax, optim.Adadelta, optim.NAdam, optim.Lion, optim.LAMB])
+def test_groups_have_their_options_and_bfloat16_is_stepped_through_masters(kind: Any) -> None:
+    def alone(dtype: Any, **options: Any) -> np.ndarray:
+        p = Parameter(fc.tensor([1.0, -2.0]).to(dtype))
+        optimizer = kind([p], **options)
+        for _ in range(8):
+            p.grad = fc.tensor([0.5, 0.25]).to(dtype)
+            optimizer.step()
+        return p.detach().float().numpy()
+
+    params = [Parameter(fc.tensor([1.0, -2.0]).to(dtype)) for dtype in (fc.float32, fc.float32, fc.bfloat16)]
+    optimizer = kind([{"params": params[:1], "lr": 0.01}, {"params": params[1:], "weight_decay": 0.3}], lr=0.5)
+    for _ in range(8):
+        for p in params:
+            p.grad = fc.tensor([0.5, 0.25]).to(p.dtype)
+        optimizer.step()
+    got = [p.detach().float().numpy() for p in params]
+    np.testing.assert_array_equal(got[0], alone(fc.float32, lr=0.01))
+    np.testing.assert_array_equal(got[1], alone(fc.float32, lr=0.5, weight_decay=0.3))
+    assert params[2].dtype == fc.bfloat16
+    np.testing.assert_array_equal(got[2], fc.tensor(got[1]).bfloat16().float().numpy())
+
+
+@pytest.mark.parametrize("kind", [optim.RAdam, optim.Adamax, optim.Adadelta, optim.NAdam, optim.Lion, optim.LAMB])
+def test_composed_steps_are_refused_in_a_recording(kind: Any) -> None:
+    p = Parameter(fc.ones(3))
+    optimizer = kind([p])
+
+    def step(x: fc.Tensor) -> fc.Tensor:
+        optimizer.zero_grad()
+        loss = (p * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    captured = fc.capture(step, warmup=1)
+    captured(fc.ones(3))
+    with pytest.raises(RuntimeError, match=rf"{kind.__name__}\.step"):
+        captured(fc.ones(3))
+
+
 @pytest.mark.parametrize("options", [{}, {"nesterov": False, "weight_decay": 0.0}, {"adjust_lr_fn": "match_rms_adamw"}])
 def test_muon_equals_torch(options: dict[str, Any], torch: Any) -> None:
     """torch iterates in bfloat16: the directions agree to its precision."""
@@ -124,7 +202,7 @@ def test_lamb_follows_its_formula() -> None:
     np.testing.assert_allclose(zero.detach().numpy(), [-0.1, 0.1, -0.1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [optim.NAdam, optim.Lion, optim.LAMB])
+@pytest.mark.parametrize("kind", [optim.RAdam, optim.Adamax, optim.Adadelta, optim.NAdam, optim.Lion, optim.LAMB])
 def test_saving_and_resuming(kind: Any) -> None:
     expected, _ = run(lambda p: kind(p, lr=0.1), 8)
     params = [Parameter(fc.tensor(v)) for v in values(0)]
@@ -147,6 +225,13 @@ def test_saving_and_resuming(kind: Any) -> None:
     [
         (lambda p: optim.NAdam(p, lr=-1.0), "NAdam: lr is -1"),
         (lambda p: optim.NAdam(p, betas=(1.0, 0.9)), r"NAdam: betas\[0\] is 1"),
+        (lambda p: optim.RAdam(p, weight_decay=-1.0), "RAdam: weight_decay is -1"),
+        (lambda p: optim.RAdam(p, betas=(0.9, 1.0)), r"RAdam: betas\[1\] is 1"),
+        (lambda p: optim.Adamax(p, eps=-1.0), "Adamax: eps is -1"),
+        (lambda p: optim.Adamax(p, betas=(-0.1, 0.9)), r"Adamax: betas\[0\] is -0.1"),
+        (lambda p: optim.Adadelta(p, lr=-1.0), "Adadelta: lr is -1"),
+        (lambda p: optim.Adadelta(p, rho=1.5), r"Adadelta: rho is 1.5, but must be in \[0, 1\]"),
+        (lambda p: optim.Adadelta([{"params": p, "rho": float("nan")}]), "Adadelta: rho is nan"),
         (lambda p: optim.Lion(p, weight_decay=-1.0), "Lion: weight_decay"),
         (lambda p: optim.LAMB(p, betas=(0.9, 2.0)), r"LAMB: betas\[1\]"),
         (lambda p: optim.LBFGS(p, lr=-1.0), "LBFGS: lr"),

@@ -22,6 +22,8 @@ WEIGHT = np.linspace(0.5, 2.0, 5, dtype=np.float32)
 
 CASES: list[tuple[str, dict[str, Any], tuple[np.ndarray, ...]]] = [
     ("MultiMarginLoss", {"p": 2, "margin": 0.7, "weight": WEIGHT}, (X, LABELS)),
+    ("MultiLabelMarginLoss", {"reduction": "none"}, (X, np.tile([3, 0, -1, 1, 4], (6, 1)))),
+    ("MultiLabelMarginLoss", {}, (X[0], np.array([1, 4, 2, -1, -1]))),
     ("HingeEmbeddingLoss", {"margin": 0.5}, (X, np.where(BITS > 0, 1.0, -1.0).astype(np.float32))),
     ("MarginRankingLoss", {"margin": 0.2}, (X[:, 0], Y[:, 0], SIGNS)),
     ("PairwiseDistance", {"p": 1.0, "keepdim": True}, (X, Y)),
@@ -67,6 +69,21 @@ def test_kl_div_loss_takes_and_checks_its_reductions() -> None:
         nn.KLDivLoss(reduction="avg")
     with pytest.warns(UserWarning, match="reduction='sum'"):
         assert nn.KLDivLoss(size_average=False).reduction == "sum"
+
+
+def test_scores_of_labels_that_do_not_count_may_be_infinite() -> None:
+    """A score left out by a mask stays out: 0 times infinity would be NaN."""
+    loss = nn.MultiLabelMarginLoss()(fc.tensor([2.0, math.inf, 0.5]), fc.tensor([0, 1, -1]))
+    assert loss.item() == 0.0
+    assert nn.MultiLabelMarginLoss()(fc.tensor([2.0, math.inf]), fc.tensor([1, 0])).item() == 0.0
+
+
+def test_multilabel_margin_loss_can_be_captured() -> None:
+    labels = fc.tensor([[2, 0, -1]])
+    captured = fc.capture(lambda x: F.multilabel_margin_loss(x, labels), warmup=1)
+    for shift in (0.0, 1.0, 2.0):
+        x = fc.tensor([[shift, 1.0, -1.0]])
+        assert captured(x).item() == F.multilabel_margin_loss(x, labels).item()
 
 
 def test_triplet_loss_rejects_a_margin_of_0() -> None:

@@ -290,7 +290,10 @@ def test_batch_size_grows() -> None:
 
 def test_every_schedule_composes_with_every_optimizer() -> None:
     """F7: any schedule, any optimizer; from a large rate downwards."""
-    kinds = (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad, optim.NAdam, optim.Lion, optim.LAMB)
+    kinds = (
+        optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad, optim.NAdam, optim.RAdam, optim.Adamax,
+        optim.Adadelta, optim.Lion, optim.LAMB,
+    )  # fmt: skip
     for kind in kinds:
         for name, options in SCHEDULES:
             p = Parameter(fc.tensor([3.0]))
@@ -298,8 +301,8 @@ def test_every_schedule_composes_with_every_optimizer() -> None:
             numbers = {
                 k: v[0] if isinstance(v, list) and k in ("max_lr", "lr_lambda") else v for k, v in options.items()
             }
-            if name in ("CyclicLR", "OneCycleLR") and kind is optim.Adagrad:
-                numbers["cycle_momentum"] = False  # it has none
+            if name in ("CyclicLR", "OneCycleLR") and kind in (optim.Adagrad, optim.Adadelta):
+                numbers["cycle_momentum"] = False  # they have none
             elif name in ("CyclicLR", "OneCycleLR") and kind in (optim.SGD, optim.RMSprop):
                 optimizer = kind([p], lr=0.05, momentum=0.9)
             schedule = getattr(lr_scheduler, name)(optimizer, **numbers)

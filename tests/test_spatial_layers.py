@@ -32,6 +32,7 @@ PLAIN: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = [
     ("AdaptiveMaxPool3d", (2,), {}, (2, 3, 5, 4, 7)),
     ("LPPool1d", (2, 3), {"stride": 2}, (2, 3, 9)),
     ("LPPool2d", (2, 3), {}, (2, 3, 9, 7)),
+    ("LPPool3d", (3, (2, 3, 2)), {"stride": 2, "ceil_mode": True}, (2, 3, 5, 6, 7)),
     ("PixelShuffle", (2,), {}, (2, 12, 3, 4)),
     ("PixelUnshuffle", (2,), {}, (2, 3, 6, 4)),
     ("ChannelShuffle", (3,), {}, (2, 6, 3, 4)),
@@ -442,6 +443,43 @@ def test_unpooling_restores_the_maxima() -> None:
     expected = np.zeros((4, 4))
     expected[1, 1], expected[1, 3], expected[2, 0], expected[3, 3] = 6, 8, 3, 4
     np.testing.assert_array_equal(restored.numpy()[0, 0], expected)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("batch", [(2,), ()])
+def test_unpooling_layers_equal_torch(rank: int, batch: tuple[int, ...], torch: Any, rng: np.random.Generator) -> None:
+    """Behind the pool whose positions they take, with padding and a size that the pool does not determine."""
+    x = rng.standard_normal((*batch, 3, *(8, 9, 7)[:rank])).astype(np.float32)
+    options = {"kernel_size": 3, "stride": 2, "padding": 1}
+    a, b = fc.tensor(x, requires_grad=True), torch.from_numpy(x).requires_grad_(True)
+    results = []
+    for library, value in ((nn, a), (torch.nn, b)):
+        maxima, positions = getattr(library, f"MaxPool{rank}d")(**options, return_indices=True)(value)
+        unpool = getattr(library, f"MaxUnpool{rank}d")(**options)
+        results.append((unpool, unpool(maxima, positions, output_size=x.shape[-rank:])))
+    (ours, y), (theirs, z) = results
+    assert repr(ours) == repr(theirs)
+    assert y.shape == x.shape
+    np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-6)  # means of up to 8 equal maxima
+    assert np.count_nonzero(y.detach().numpy()) > 0
+    g = rng.standard_normal(y.shape).astype(np.float32)
+    y.backward(fc.tensor(g))
+    z.backward(torch.from_numpy(g))
+    assert a.grad is not None
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_power_means_of_zeros_have_gradients_of_zero(rank: int, torch: Any) -> None:
+    """Windows behind a ReLU are often all 0, where the root has no derivative."""
+    x = np.zeros((1, 2, *(4,) * rank), np.float32)
+    x[0, 1] = 2.0
+    a, b = fc.tensor(x, requires_grad=True), torch.from_numpy(x).requires_grad_(True)
+    getattr(nn, f"LPPool{rank}d")(2, 2)(a).sum().backward()
+    getattr(torch.nn, f"LPPool{rank}d")(2, 2)(b).sum().backward()
+    assert a.grad is not None
+    assert not a.grad.numpy()[0, 0].any()
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-6)
 
 
 def test_fractional_pooling_is_random_with_a_seed() -> None:

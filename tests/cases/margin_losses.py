@@ -49,6 +49,16 @@ def _torch_multiclass(input: Any, target: Any, margin: float = 1.0, reduction: s
     return torch_function("multi_margin_loss")(input, target, margin=margin, reduction=reduction) * input.shape[-1]
 
 
+def _multilabel(input: Any, target: Any, reduction: str = "mean") -> Any:
+    losses = []
+    for scores, labels in zip(np.atleast_2d(input), np.atleast_2d(target), strict=True):
+        own = [int(label) for label in labels]
+        own = own[: own.index(-1)] if -1 in own else own
+        others = [i for i in range(len(scores)) if i not in own]
+        losses.append(sum(max(0.0, 1.0 - (scores[j] - scores[i])) for j in own for i in others) / len(scores))
+    return reduce(np.array(losses).reshape(np.shape(target)[:-1]), reduction)
+
+
 def _hinge_embedding(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
     return reduce(np.where(target == 1, input, np.maximum(0.0, margin - input)), reduction)
 
@@ -113,6 +123,7 @@ LABEL_ERRORS = (
     ErrorCase("dtype", {"input": Array((4, 3)), "target": Array((4,))}, TypeError, ("int64", "labels")),
     ErrorCase("range", {"input": Array((2, 3)), "target": np.array([0, 3])}, IndexError, ("3",)),
 )
+LABEL_SETS = np.array([[3, 0, -1, 1, 4], [2, -1, -1, -1, -1], [4, 1, 0, 3, -1], [1, 1, 2, -1, 0]])  # -1 ends a set
 POINTS = ("anchor", "positive", "negative")
 
 OPS = (
@@ -132,6 +143,43 @@ OPS = (
             *LABEL_ERRORS,
             ErrorCase(
                 "p", {"input": Array((2, 3)), "target": np.array([0, 1]), "p": 3}, ValueError, ("p is 3", "1 or 2")
+            ),
+        ),
+    ),
+    Op(
+        "multilabel_margin_loss",
+        F.multilabel_margin_loss,
+        (
+            *(_pairs(("input",), (4, 5), f"-{r}", target=LABEL_SETS, reduction=r) for r in REDUCTIONS),
+            _pairs(("input",), (5,), target=LABEL_SETS[0]),
+            _pairs(("input",), (3, 4), "-all", target=np.array([[0, 1, 2, 3], [-1] * 4, [2, 2, -1, 0]])),
+            _pairs(("input",), (1, 1), "-one", target=np.array([[0]])),
+        ),
+        _multilabel,
+        torch_function("multilabel_margin_loss"),
+        ("input",),
+        (
+            ErrorCase(
+                "shapes",
+                {"input": Array((4, 3)), "target": Array((4,), "labels", high=3)},
+                ValueError,
+                ("multilabel_margin_loss", "(4,)", "(4, 3)"),
+            ),
+            ErrorCase(
+                "rank",
+                {"input": Array((2, 2, 3)), "target": Array((2, 2, 3), "labels", high=3)},
+                ValueError,
+                ("(2, 2, 3)", "(N, C)"),
+            ),
+            ErrorCase("dtype", {"input": Array((4, 3)), "target": Array((4, 3))}, TypeError, ("int64", "labels")),
+            ErrorCase(
+                "range", {"input": Array((2, 3)), "target": np.array([[0, -1, -1], [1, 3, -1]])}, IndexError, ("3",)
+            ),
+            ErrorCase(
+                "negative",
+                {"input": Array((2, 3)), "target": np.array([[0, -1, -1], [1, -2, -1]])},
+                IndexError,
+                ("-2",),
             ),
         ),
     ),

@@ -82,6 +82,29 @@ def _torch_blur(input: Any, filt_size: int = 4, stride: int = 2, pad_type: str =
 
 SAMPLES = np.random.default_rng(0).random((2, 3, 2))
 SWITCHES = np.array([[[[0, 5], [11, 12]], [[1, 2], [8, 15]]]])
+SWITCHES_1D = np.array([[[1, 2, 5], [0, 3, 4]]])
+SWITCHES_3D = np.array([[[[[13, 2]], [[31, 47]]], [[[0, 19]], [[44, 27]]]]])  # in volumes of (4, 3, 4)
+
+
+def _unpool_errors(op: str, switches: np.ndarray, size: int, shape: str, largest: str) -> tuple[ErrorCase, ...]:
+    """For a pool with windows of 2 (3 along the height of a volume)."""
+    kernel: Any = (2, 3, 2) if switches.ndim == 5 else 2
+
+    def misuse(title: str, error: type[Exception], *words: str, **changes: Any) -> ErrorCase:
+        arguments = {"input": Array(switches.shape), "indices": switches, "kernel_size": kernel} | changes
+        return ErrorCase(title, arguments, error, (op, *words))
+
+    too_long = (*switches.shape[:-1], switches.shape[-1] + 1)
+    return (
+        misuse("shape", ValueError, str(too_long), shape, input=Array(too_long)),
+        misuse("rank", ValueError, shape, input=Array((2,)), indices=np.array([0, 1])),
+        misuse("dtype", TypeError, "float", "int64", indices=Array(switches.shape)),
+        misuse("range", IndexError, largest, indices=switches + size),
+        misuse("negative", IndexError, "-3", indices=switches - switches.min() - 3),
+        misuse("numbers", ValueError, "output_size is (1, 2, 3, 4, 5, 6)", output_size=(1, 2, 3, 4, 5, 6)),
+        misuse("size", ValueError, "output_size", "strictly between", output_size=(2,) * (switches.ndim - 2)),
+    )
+
 
 OPS = (
     _op(
@@ -147,8 +170,14 @@ OPS = (
     ),
     _op(
         "lp_pool1d",
-        (_case((2, 3, 9), norm_type=2, kernel_size=2, kind="uniform"),),
-        (_error((2, 3, 4), "lp_pool1d", "norm_type is 0", norm_type=0, kernel_size=2),),
+        (
+            _case((2, 3, 9), norm_type=2, kernel_size=2, kind="uniform"),
+            _case((3, 9), norm_type=math.inf, kernel_size=3, stride=2, ceil_mode=True),
+        ),
+        (
+            _error((2, 3, 4), "lp_pool1d", "norm_type is 0", title="type", norm_type=0, kernel_size=2),
+            _error((2, 3, 4, 4), "lp_pool1d", "(N, C, L)", norm_type=2, kernel_size=2),
+        ),
     ),
     _op(
         "lp_pool2d",
@@ -156,8 +185,28 @@ OPS = (
             Case("p2", {"input": Array((2, 3, 6, 7), low=0.5, high=2.0), "norm_type": 2, "kernel_size": 2}, 16),
             Case("p3", {"input": Array((1, 3, 6, 7), low=0.5, high=2.0), "norm_type": 3.0, "kernel_size": (2, 3),
                         "stride": 1, "ceil_mode": True}, 16, 64),
+            _case((1, 3, 6, 7), norm_type=math.inf, kernel_size=(2, 3)),
+            _case((3, 6, 7), norm_type=-math.inf, kernel_size=3, stride=1),
         ),
-        (_error((2, 3, 4, 4), "lp_pool2d", "norm_type is 0", norm_type=0, kernel_size=2),),
+        (
+            _error((2, 3, 4, 4), "lp_pool2d", "norm_type is 0", title="type", norm_type=0, kernel_size=2),
+            _error((2, 3), "lp_pool2d", "(N, C, H, W)", norm_type=2, kernel_size=2),
+        ),
+    ),
+    _op(
+        "lp_pool3d",
+        (
+            Case("p2", {"input": Array((2, 3, 4, 6, 5), low=0.5, high=2.0), "norm_type": 2, "kernel_size": 2}, 24),
+            Case("p3", {"input": Array((1, 2, 5, 6, 7), low=0.5, high=2.0), "norm_type": 3.0,
+                        "kernel_size": (2, 3, 2), "stride": (1, 2, 2), "ceil_mode": True}, 32, 128),
+            Case("volume", {"input": Array((2, 4, 5, 4), low=0.5, high=2.0), "norm_type": 1.5, "kernel_size": 3}, 64),
+            _case((1, 2, 4, 5, 4), norm_type=math.inf, kernel_size=2),
+        ),
+        (
+            _error((2, 3, 4, 4, 4), "lp_pool3d", "norm_type is 0", title="type", norm_type=0, kernel_size=2),
+            _error((2, 3, 4), "lp_pool3d", "(N, C, D, H, W)", norm_type=2, kernel_size=2),
+            _error((1, 2, 4, 4, 4), "lp_pool3d", "(1, 2)", title="kernel", norm_type=2, kernel_size=(1, 2)),
+        ),
     ),
     Op(
         "sum_pool2d",
@@ -184,17 +233,34 @@ OPS = (
         ),
     ),
     _op(
+        "max_unpool1d",
+        (
+            _case((1, 2, 3), indices=SWITCHES_1D, kernel_size=2),
+            _case((1, 2, 3), "-pad", indices=SWITCHES_1D, kernel_size=4, stride=2, padding=1),
+            _case((1, 2, 3), "-size", indices=SWITCHES_1D, kernel_size=2, output_size=(7,)),
+            _case((2, 3), "-sequence", indices=SWITCHES_1D[0], kernel_size=2),
+        ),
+        _unpool_errors("max_unpool1d", SWITCHES_1D, 6, "(N, C, L)", "11"),
+    ),
+    _op(
         "max_unpool2d",
         (
             _case((1, 2, 2, 2), indices=SWITCHES, kernel_size=2),
             _case((1, 2, 2, 2), "-size", indices=SWITCHES, kernel_size=2, output_size=(5, 4)),
+            _case((1, 2, 2, 2), "-shape", indices=SWITCHES, kernel_size=2, output_size=(1, 2, 4, 5)),
+            _case((2, 2, 2), "-image", indices=SWITCHES[0], kernel_size=2),
         ),
+        _unpool_errors("max_unpool2d", SWITCHES, 4, "(N, C, H, W)", "19"),
+    ),
+    _op(
+        "max_unpool3d",
         (
-            ErrorCase("shape", {"input": Array((1, 2, 2, 3)), "indices": SWITCHES, "kernel_size": 2}, ValueError,
-                      ("max_unpool2d", "(1, 2, 2, 3)")),
-            ErrorCase("range", {"input": Array((1, 2, 2, 2)), "indices": SWITCHES + 4, "kernel_size": 2}, IndexError,
-                      ("19",)),
+            _case((1, 2, 2, 1, 2), indices=SWITCHES_3D, kernel_size=(2, 3, 2)),
+            _case((1, 2, 2, 1, 2), "-pad", indices=SWITCHES_3D, kernel_size=(4, 5, 2), stride=2, padding=(1, 1, 0)),
+            _case((1, 2, 2, 1, 2), "-size", indices=SWITCHES_3D, kernel_size=(2, 3, 2), output_size=(5, 4, 4)),
+            _case((2, 2, 1, 2), "-volume", indices=SWITCHES_3D[0], kernel_size=(2, 3, 2)),
         ),
+        _unpool_errors("max_unpool3d", SWITCHES_3D, 6, "(N, C, D, H, W)", "53"),
     ),
     Op(
         "spatial_pyramid_pool2d",

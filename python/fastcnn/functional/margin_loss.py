@@ -5,7 +5,24 @@ from __future__ import annotations
 from .. import _C
 from ..ops import reduction as _reduction
 from ..ops.conversion import cast
-from ..ops.elementwise import abs, clamp, div, maximum, minimum, mul, pow, relu, sqrt, square, sub, where
+from ..ops.creation import arange
+from ..ops.elementwise import (
+    abs,
+    clamp,
+    div,
+    eq,
+    logical_and,
+    lt,
+    maximum,
+    minimum,
+    mul,
+    pow,
+    relu,
+    sqrt,
+    square,
+    sub,
+    where,
+)
 from ..ops.picking import gather, index_select, one_hot
 from ..ops.shape import reshape, unsqueeze
 from ..tensor import Tensor
@@ -94,6 +111,64 @@ def multiclass_hinge_loss(input: Tensor, target: Tensor, margin: float = 1.0, re
     (scores,) = widened(op, input=input)
     hinges, _ = _hinges(op, scores, target, margin)
     return reduced(op, reshape(_reduction.sum(hinges, 1), target.shape), input.dtype, reduction)
+
+
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Hinge loss of several labels per sample: sum of max(0, 1 - (s_y - s_i)) / C over labels y and other classes i.
+
+    N C^2 numbers are kept for backward.
+
+    Args:
+        input: scores (N, C) or (C,), floating.
+        target: (N, C) or (C,), int64: the labels of every sample in [0, C), then -1; what follows the first -1 is
+            not used. A label that is given twice counts twice.
+        size_average: deprecated, see `reduction`.
+        reduce: deprecated, see `reduction`.
+        reduction: "none", "mean" over the samples or "sum".
+
+    Returns:
+        A scalar, or (N,) for reduction "none".
+
+    Raises:
+        ValueError: shapes that do not fit.
+        TypeError: dtypes that do not fit.
+        IndexError: a number of `target` below -1, or C and above.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> scores, labels = fc.tensor([[0.1, 0.2, 0.4, 0.8]]), fc.tensor([[3, 0, -1, 1]])
+        >>> round(fc.functional.multilabel_margin_loss(scores, labels).item(), 4)
+        0.85
+    """
+    op = "multilabel_margin_loss"
+    if input.ndim not in (1, 2) or target.shape != input.shape:
+        raise ValueError(
+            f"{op}: input has shape {input.shape} and target {target.shape}, but equal (N, C) or (C,) are expected"
+        )
+    if target.dtype != _C.int64:
+        raise TypeError(f"{op}: target is {target.dtype}, but labels of int64 are expected; use .long()")
+    (scores,) = widened(op, input=input)
+    classes = input.shape[-1]
+    scores, labels = reshape(scores, (-1, classes)), reshape(target, (-1, classes))
+    ends = eq(labels, -1)
+    labels = where(ends, 0, labels)
+    places = arange(classes, device=input.device)
+    counts = lt(places, _reduction.amin(where(ends, places, classes), 1, keepdim=True))  # in front of the first -1
+    own = unsqueeze(gather(scores, 1, labels), 2)
+    # (N, C): how often every class is a label
+    chosen = Tensor(
+        _C.gather_backward(cast(counts, scores.dtype)._data, scores.shape, scores._data.layout, 1, labels._data)
+    )
+    pairs = logical_and(unsqueeze(counts, 2), unsqueeze(eq(chosen, 0.0), 1))
+    hinges = where(pairs, relu(sub(1.0, sub(own, unsqueeze(scores, 1)))), 0.0)  # (N, labels, other classes)
+    losses = div(_reduction.sum(hinges, (1, 2)), float(classes))
+    return reduced(op, reshape(losses, target.shape[:-1]), input.dtype, reduction, size_average, reduce)
 
 
 def hinge_embedding_loss(

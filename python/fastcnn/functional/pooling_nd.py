@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from ..ops.elementwise import floor_divide, mul, pow
+from ..ops.elementwise import abs, floor_divide, mul, ne, neg, pow, where
 from ..ops.picking import gather
 from ..ops.shape import reshape, squeeze, unsqueeze
 from ..tensor import Tensor
@@ -168,39 +169,69 @@ def sum_pool2d(
     return avg_pool2d(input, kernel_size, stride, padding, ceil_mode, True, 1)
 
 
-def _power_mean(op: str, input: Tensor, norm_type: float, kernel: int, pool: Any) -> Tensor:
+def _power_mean(
+    spatial: int, input: Tensor, norm_type: float, kernel_size: _Size, stride: _Size | None, ceil_mode: bool
+) -> Tensor:
+    op = f"lp_pool{spatial}d"
+    check_rank(op, input, None, spatial)
     check_floating(op, input)
     if norm_type == 0:
         raise ValueError(f"{op}: norm_type is 0, but must not be")
-    return pow(mul(pool(pow(input, float(norm_type))), float(kernel)), 1.0 / norm_type)
+    kernel = tuple_of(op, "kernel_size", kernel_size, spatial)
+    steps = None if stride is None else tuple_of(op, "stride", stride, spatial)
+    if math.isinf(norm_type):
+        largest: Any = (max_pool1d, max_pool2d, max_pool3d)[spatial - 1]
+        sizes = abs(input)
+        if norm_type > 0:
+            return largest(sizes, kernel, steps, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+        return neg(largest(neg(sizes), kernel, steps, ceil_mode=ceil_mode))
+    mean: Any = (avg_pool1d, avg_pool2d, avg_pool3d)[spatial - 1]
+    sums = mul(mean(pow(input, float(norm_type)), kernel, steps, ceil_mode=ceil_mode), float(math.prod(kernel)))
+    return pow(where(ne(sums, 0.0), sums, 0.0), 1.0 / norm_type)  # no gradient where the root has none
 
 
 def lp_pool1d(
-    input: Tensor, norm_type: float, kernel_size: int, stride: _Size | None = None, ceil_mode: bool = False
+    input: Tensor, norm_type: float, kernel_size: _Size, stride: _Size | None = None, ceil_mode: bool = False
 ) -> Tensor:
-    """(sum of x^p) ^ (1 / p) over every window of (N, C, L); p = 1 is the sum, p to infinity the maximum.
+    """(sum of x^p) ^ (1 / p) over every window of (N, C, L) or (C, L).
 
     Args:
         input: sequences, floating; not negative where p is no even number.
-        norm_type: p.
+        norm_type: p, not 0; 1 gives the sum, infinity the largest |x|, minus infinity the smallest.
         kernel_size: size of the window.
         stride: step between windows; None means `kernel_size`.
         ceil_mode: as in `max_pool2d`.
+
+    Returns:
+        (N, C, L_out), as for `avg_pool1d`. Where all x^p of a window add up to 0, its gradient is 0.
+
+    Raises:
+        ValueError: p is 0, or shapes that do not fit.
+        TypeError: the input is not floating.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> fc.functional.lp_pool1d(fc.tensor([[3.0, 4.0, 0.0, 5.0]]), 2, 2).tolist()
+        [[5.0, 5.0]]
     """
-
-    def pool(x: Tensor) -> Tensor:
-        return avg_pool1d(x, kernel_size, stride, 0, ceil_mode)
-
-    return _power_mean("lp_pool1d", input, norm_type, tuple_of("lp_pool1d", "kernel_size", kernel_size, 1)[0], pool)
+    return _power_mean(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: _Size, stride: _Size | None = None, ceil_mode: bool = False
 ) -> Tensor:
-    """(sum of x^p) ^ (1 / p) over every window of images; see `lp_pool1d`."""
-    k = tuple_of("lp_pool2d", "kernel_size", kernel_size, 2)
+    """(sum of x^p) ^ (1 / p) over every window of (N, C, H, W) or (C, H, W); see `lp_pool1d`."""
+    return _power_mean(2, input, norm_type, kernel_size, stride, ceil_mode)
 
-    def pool(x: Tensor) -> Tensor:
-        return avg_pool2d(x, k, stride, 0, ceil_mode)
 
-    return _power_mean("lp_pool2d", input, norm_type, k[0] * k[1], pool)
+def lp_pool3d(
+    input: Tensor, norm_type: float, kernel_size: _Size, stride: _Size | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """(sum of x^p) ^ (1 / p) over every window of (N, C, D, H, W) or (C, D, H, W); see `lp_pool1d`.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> fc.functional.lp_pool3d(fc.full((1, 1, 4, 4, 4), 2.0), 3, 2)[0, 0, 0, 0, 0].item()  # (8 * 2^3)^(1/3)
+        4.0
+    """
+    return _power_mean(3, input, norm_type, kernel_size, stride, ceil_mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..ops.picking import gather
 from ..ops.shape import reshape
 from ..tensor import Tensor, tensor
 from .conv import conv2d
-from .folding import tuple_of
+from .folding import check_rank, tuple_of
 from .padding import pad
 from .pooling import _Size, adaptive_avg_pool2d, adaptive_max_pool2d
 
@@ -111,6 +112,79 @@ class _MaxUnpool(Function):
         return _C.gather(grad_output, 2, index), None, None
 
 
+def _unpooled_size(op: str, pooled: tuple[int, ...], stride: _Size | None, padding: _Size, kernel_size: _Size,
+                   output_size: Any) -> tuple[int, ...]:  # fmt: skip
+    spatial = len(pooled)
+    kernel, amounts = tuple_of(op, "kernel_size", kernel_size, spatial), tuple_of(op, "padding", padding, spatial)
+    steps = tuple_of(op, "stride", kernel if stride is None else stride, spatial)
+    usual = tuple((o - 1) * s - 2 * p + k for o, s, p, k in zip(pooled, steps, amounts, kernel, strict=True))
+    if output_size is None:
+        return usual
+    given = tuple(output_size)
+    if not spatial <= len(given) <= spatial + 2:
+        raise ValueError(f"{op}: output_size is {given}, but {spatial} numbers or the shape of the pool's input are "
+                         f"expected")  # fmt: skip
+    size = given[-spatial:]
+    if not all(u - s < o < u + s for o, u, s in zip(size, usual, steps, strict=True)):
+        raise ValueError(f"{op}: output_size is {size}, but must be strictly between {usual} minus and plus the stride "
+                         f"{steps}")  # fmt: skip
+    return size
+
+
+def _max_unpool(
+    spatial: int,
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: _Size,
+    stride: _Size | None,
+    padding: _Size,
+    output_size: Any,
+) -> Tensor:
+    op = f"max_unpool{spatial}d"
+    check_rank(op, input, None, spatial)
+    if input.shape != indices.shape:
+        sizes = ("L", "H, W", "D, H, W")[spatial - 1]
+        raise ValueError(f"{op}: input has shape {input.shape} and indices {indices.shape}, but equal (N, C, {sizes}) "
+                         f"are expected")  # fmt: skip
+    if indices.dtype != _C.int64:
+        raise TypeError(f"{op}: indices is {indices.dtype}, but int64 is expected; use what the pool returned")
+    size = _unpooled_size(op, input.shape[-spatial:], stride, padding, kernel_size, output_size)
+    total = math.prod(size)
+    if indices.numel():
+        lowest, highest = int(indices.min()), int(indices.max())
+        if lowest < 0 or highest >= total:
+            raise IndexError(
+                f"{op}: indices hold {highest if lowest >= 0 else lowest}, but positions in an output of {size} are in "
+                f"[0, {total})"
+            )
+    planes = input.shape[:-spatial]
+    rows = (*((1,) if len(planes) == 1 else ()), *planes, math.prod(input.shape[-spatial:]))
+    flat: Tensor = _MaxUnpool.apply(reshape(input, rows), reshape(indices, rows), total)
+    return reshape(flat, (*planes, *size))
+
+
+def max_unpool1d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: _Size,
+    stride: _Size | None = None,
+    padding: _Size = 0,
+    output_size: Any = None,
+) -> Tensor:
+    """Puts maxima back where `max_pool1d(..., return_indices=True)` found them: (N, C, L) or (C, L).
+
+    Arguments as in `max_unpool2d`; `indices` are positions l.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> F = fc.functional
+        >>> maxima, places = F.max_pool1d(fc.tensor([[1.0, 2.0, 4.0, 3.0]]), 2, return_indices=True)
+        >>> F.max_unpool1d(maxima, places, 2).tolist()
+        [[0.0, 2.0, 4.0, 0.0]]
+    """
+    return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
+
+
 def max_unpool2d(
     input: Tensor,
     indices: Tensor,
@@ -122,44 +196,54 @@ def max_unpool2d(
     """Puts maxima back where `max_pool2d(..., return_indices=True)` found them; zeros elsewhere.
 
     Args:
-        input: (N, C, H, W), floating.
+        input: (N, C, H, W) or (C, H, W), floating.
         indices: int64 of the same shape, positions h * W_out + w ("switches").
         kernel_size: of the pool.
         stride: of the pool; None means `kernel_size`.
         padding: of the pool.
-        output_size: size of the pool's input, where several give the same output.
+        output_size: size or shape of the pool's input, where several give the same output; less than a stride from
+            the size that is taken otherwise.
 
     Returns:
         (N, C, H_out, W_out), H_out = (H - 1) stride - 2 padding + kernel_size unless given.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes or sizes that do not fit.
+        TypeError: indices that are not int64.
         IndexError: a position outside the output.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> F = fc.functional
+        >>> maxima, places = F.max_pool2d(fc.tensor([[[1.0, 2.0], [4.0, 3.0]]]), 2, return_indices=True)
+        >>> F.max_unpool2d(maxima, places, 2).tolist()
+        [[[0.0, 0.0], [4.0, 0.0]]]
 
     Source: Zeiler, Taylor, Fergus, "Adaptive deconvolutional networks", ICCV 2011.
     """
-    op = "max_unpool2d"
-    if input.ndim != 4 or input.shape != indices.shape:
-        raise ValueError(f"{op}: input has shape {input.shape} and indices {indices.shape}, but equal (N, C, H, W) are "
-                         f"expected")  # fmt: skip
-    kernel, amounts = tuple_of(op, "kernel_size", kernel_size, 2), tuple_of(op, "padding", padding, 2)
-    steps = tuple_of(op, "stride", kernel if stride is None else stride, 2)
-    if output_size is None:
-        size = tuple(
-            (o - 1) * s - 2 * p + k for o, s, p, k in zip(input.shape[2:], steps, amounts, kernel, strict=True)
-        )
-    else:
-        size = tuple(output_size)[-2:]
-    n, c = input.shape[:2]
-    if indices.numel():
-        lowest, highest = int(indices.min()), int(indices.max())
-        if lowest < 0 or highest >= size[0] * size[1]:
-            raise IndexError(
-                f"{op}: indices hold {highest if lowest >= 0 else lowest}, but positions in an output of {size} are in "
-                f"[0, {size[0] * size[1]})"
-            )
-    flat: Tensor = _MaxUnpool.apply(reshape(input, (n, c, -1)), reshape(indices, (n, c, -1)), size[0] * size[1])
-    return reshape(flat, (n, c, *size))
+    return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: _Size,
+    stride: _Size | None = None,
+    padding: _Size = 0,
+    output_size: Any = None,
+) -> Tensor:
+    """Puts maxima back where `max_pool3d(..., return_indices=True)` found them: (N, C, D, H, W) or (C, D, H, W).
+
+    Arguments as in `max_unpool2d`; `indices` are positions (d H_out + h) W_out + w.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> F = fc.functional
+        >>> maxima, places = F.max_pool3d(fc.ones(1, 2, 4, 6, 8), 2, return_indices=True)
+        >>> F.max_unpool3d(maxima, places, 2).shape
+        (1, 2, 4, 6, 8)
+    """
+    return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
 def spatial_pyramid_pool2d(input: Tensor, output_sizes: tuple[int, ...] = (4, 2, 1), mode: str = "max") -> Tensor:

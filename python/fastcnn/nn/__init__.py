@@ -23,6 +23,7 @@ from .dropout import Dropout, Dropout2d
 from .flatten import Flatten, Unflatten
 from .fusion import fuse_bn_eval
 from .group_norm import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, RMSNorm
+from .interpolation import ChannelShuffle, PixelShuffle, PixelUnshuffle, Upsample
 from .linear import Identity, Linear
 from .local_norm import LocalContrastNorm, LocalResponseNorm
 from .loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss
@@ -32,6 +33,7 @@ from .margin_loss import (
     HingeEmbeddingLoss,
     MarginRankingLoss,
     MulticlassHingeLoss,
+    MultiLabelMarginLoss,
     MultiMarginLoss,
     PairwiseDistance,
     TripletMarginLoss,
@@ -48,20 +50,19 @@ from .pooling_nd import (
     AvgPool1d,
     AvgPool3d,
     BlurPool,
-    ChannelShuffle,
     ConvBlurPool2d,
     FractionalMaxPool2d,
     LPPool1d,
     LPPool2d,
+    LPPool3d,
     MaxBlurPool2d,
     MaxPool1d,
     MaxPool3d,
+    MaxUnpool1d,
     MaxUnpool2d,
-    PixelShuffle,
-    PixelUnshuffle,
+    MaxUnpool3d,
     SpatialPyramidPool2d,
     SumPool2d,
-    Upsample,
 )
 from .radial import RBF
 from .rectifiers import (
@@ -164,6 +165,7 @@ __all__ = [
     "L1Loss",
     "LPPool1d",
     "LPPool2d",
+    "LPPool3d",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
@@ -180,12 +182,15 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
     "MaxUnpool2d",
+    "MaxUnpool3d",
     "Maxout",
     "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "MulticlassHingeLoss",

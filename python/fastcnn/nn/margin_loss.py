@@ -32,6 +32,29 @@ class MultiMarginLoss(_Loss):
         return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
 
 
+class MultiLabelMarginLoss(_Loss):
+    """`multilabel_margin_loss`: hinge loss of samples with several labels, divided by the number of classes.
+
+    Args:
+        size_average: deprecated, see `reduction`.
+        reduce: deprecated, see `reduction`.
+        reduction: "none", "mean" or "sum".
+
+    Example:
+        >>> import fastcnn as fc
+        >>> scores, labels = fc.tensor([[0.0, 3.0, 0.5, 2.0]]), fc.tensor([[1, 3, -1, -1]])
+        >>> fc.nn.MultiLabelMarginLoss()(scores, labels).item()  # both labels are 1 above the rest
+        0.0
+    """
+
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+        super().__init__(size_average, reduce, reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Scores (N, C) and labels (N, C), ended by -1; a scalar, or (N,) for reduction "none"."""
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
 class MulticlassHingeLoss(_Loss):
     """`multiclass_hinge_loss`: the multiclass SVM's sum of hinges, not divided by the number of classes.
 

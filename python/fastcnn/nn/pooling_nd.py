@@ -1,4 +1,4 @@
-"""Pooling layers in one and three dimensions, special pools, upsampling and rearranged channels."""
+"""Pooling layers in one and three dimensions, and special pools."""
 
 from __future__ import annotations
 
@@ -176,6 +176,20 @@ class LPPool2d(_LPPool):
         return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
+class LPPool3d(_LPPool):
+    """Power mean of every window of volumes; see `functional.lp_pool3d`.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> fc.nn.LPPool3d(2, kernel_size=3, stride=2)(fc.ones(1, 4, 9, 9, 9)).shape
+        (1, 4, 4, 4, 4)
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, D, H, W) -> (N, C, D_out, H_out, W_out)."""
+        return F.lp_pool3d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
 class FractionalMaxPool2d(Module):
     """Maxima of randomly placed windows, also in evaluation, as in torch; see `functional.fractional_max_pool2d`.
 
@@ -219,22 +233,65 @@ class FractionalMaxPool2d(Module):
         )
 
 
-class MaxUnpool2d(Module):
-    """Puts maxima back where they were; see `functional.max_unpool2d`."""
+class _MaxUnpool(Module):
+    def __init__(self, spatial: int, kernel_size: _Size, stride: _Size | None = None, padding: _Size = 0) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size = tuple_of(name, "kernel_size", kernel_size, spatial)
+        self.stride = tuple_of(name, "stride", kernel_size if stride is None else stride, spatial)
+        self.padding = tuple_of(name, "padding", padding, spatial)
+
+    def extra_repr(self) -> str:
+        """The arguments, for `repr`."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Puts maxima of sequences back where they were; see `functional.max_unpool1d`.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> x = fc.tensor([[[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]]])
+        >>> maxima, places = fc.nn.MaxPool1d(2, return_indices=True)(x)
+        >>> fc.nn.MaxUnpool1d(2)(maxima, places, output_size=x.shape).tolist()
+        [[[0.0, 2.0, 0.0, 4.0, 0.0, 6.0, 0.0, 8.0, 0.0]]]
+    """
 
     def __init__(self, kernel_size: _Size, stride: _Size | None = None, padding: _Size = 0) -> None:
-        super().__init__()
-        self.kernel_size = tuple_of("MaxUnpool2d", "kernel_size", kernel_size, 2)
-        self.stride = tuple_of("MaxUnpool2d", "stride", kernel_size if stride is None else stride, 2)
-        self.padding = tuple_of("MaxUnpool2d", "padding", padding, 2)
+        super().__init__(1, kernel_size, stride, padding)
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        """(N, C, L) twice -> (N, C, L_out)."""
+        return F.max_unpool1d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Puts maxima of images back where they were; see `functional.max_unpool2d`."""
+
+    def __init__(self, kernel_size: _Size, stride: _Size | None = None, padding: _Size = 0) -> None:
+        super().__init__(2, kernel_size, stride, padding)
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
         """(N, C, H, W) twice -> (N, C, H_out, W_out)."""
         return F.max_unpool2d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
-    def extra_repr(self) -> str:
-        """The arguments, for `repr`."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+class MaxUnpool3d(_MaxUnpool):
+    """Puts maxima of volumes back where they were; see `functional.max_unpool3d`.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> maxima, places = fc.nn.MaxPool3d(2, return_indices=True)(fc.ones(1, 3, 4, 6, 8))
+        >>> fc.nn.MaxUnpool3d(2)(maxima, places).shape
+        (1, 3, 4, 6, 8)
+    """
+
+    def __init__(self, kernel_size: _Size, stride: _Size | None = None, padding: _Size = 0) -> None:
+        super().__init__(3, kernel_size, stride, padding)
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        """(N, C, D, H, W) twice -> (N, C, D_out, H_out, W_out)."""
+        return F.max_unpool3d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
 class SpatialPyramidPool2d(Module):
@@ -312,94 +369,3 @@ class ConvBlurPool2d(Sequential):
     ) -> None:
         conv = Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
         super().__init__(conv, ReLU(), BlurPool(filt_size, stride))
-
-
-class Upsample(Module):
-    """Resampling; see `functional.interpolate`.
-
-    Args:
-        size: of the output; or
-        scale_factor: output size / input size.
-        mode: "nearest", "nearest-exact", "linear", "bilinear", "bicubic" or "trilinear".
-        align_corners: place the outer pixels' centres on each other.
-        recompute_scale_factor: take the sizes' quotient in place of the factor.
-
-    Example:
-        >>> import fastcnn as fc
-        >>> fc.nn.Upsample(scale_factor=2, mode="bilinear")(fc.zeros(1, 3, 8, 8)).shape
-        (1, 3, 16, 16)
-    """
-
-    def __init__(
-        self,
-        size: Any = None,
-        scale_factor: Any = None,
-        mode: str = "nearest",
-        align_corners: bool | None = None,
-        recompute_scale_factor: bool | None = None,
-    ) -> None:
-        super().__init__()
-        self.size = size
-        self.scale_factor = scale_factor
-        self.mode = mode
-        self.align_corners = align_corners
-        self.recompute_scale_factor = recompute_scale_factor
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, ...) -> (N, C, *size)."""
-        return F.interpolate(
-            input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
-        )
-
-    def extra_repr(self) -> str:
-        """The arguments, for `repr`."""
-        what = f"size={self.size}" if self.scale_factor is None else f"scale_factor={self.scale_factor}"
-        return f"{what}, mode={self.mode!r}"
-
-
-class PixelShuffle(Module):
-    """Groups of r^2 channels become r x r pixels; see `functional.pixel_shuffle`."""
-
-    def __init__(self, upscale_factor: int) -> None:
-        super().__init__()
-        self.upscale_factor = upscale_factor
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(..., C r^2, H, W) -> (..., C, r H, r W)."""
-        return F.pixel_shuffle(input, self.upscale_factor)
-
-    def extra_repr(self) -> str:
-        """The arguments, for `repr`."""
-        return f"upscale_factor={self.upscale_factor}"
-
-
-class PixelUnshuffle(Module):
-    """The reverse of `PixelShuffle`; see `functional.pixel_unshuffle`."""
-
-    def __init__(self, downscale_factor: int) -> None:
-        super().__init__()
-        self.downscale_factor = downscale_factor
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(..., C, r H, r W) -> (..., C r^2, H, W)."""
-        return F.pixel_unshuffle(input, self.downscale_factor)
-
-    def extra_repr(self) -> str:
-        """The arguments, for `repr`."""
-        return f"downscale_factor={self.downscale_factor}"
-
-
-class ChannelShuffle(Module):
-    """Channels of different groups side by side; see `functional.channel_shuffle`."""
-
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, ...), kept."""
-        return F.channel_shuffle(input, self.groups)
-
-    def extra_repr(self) -> str:
-        """The arguments, for `repr`."""
-        return f"groups={self.groups}"

@@ -1,8 +1,10 @@
 """Optimizers and learning-rate schedulers with the names, arguments and formulas of `torch.optim`."""
 
 from . import lr_scheduler
+from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam
+from .adamax import Adamax
 from .adamw import AdamW
 from .groups import parameter_groups
 from .lamb import LAMB
@@ -11,6 +13,7 @@ from .lion import Lion
 from .muon import Muon
 from .nadam import NAdam
 from .optimizer import Optimizer
+from .radam import RAdam
 from .rmsprop import RMSprop
 from .sgd import SGD
 
@@ -18,13 +21,16 @@ __all__ = [
     "LAMB",
     "LBFGS",
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Lion",
     "Muon",
     "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
     "lr_scheduler",
     "parameter_groups",

@@ -1,0 +1,95 @@
+"""RAdam: Adam whose adaptive rate waits until its variance is known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..tensor import Tensor
+from .composed import ComposedOptimizer, check_betas, moving_average
+from .optimizer import ParamsT, check_not_negative
+
+
+def _rectification(step: int, beta2: float) -> float | None:
+    """r_t, by which the step t shrinks, or None while the average of the squares is of 5 gradients or fewer."""
+    longest = 2.0 / (1.0 - beta2) - 1.0
+    length = longest - 2.0 * step * beta2**step / (1.0 - beta2**step)
+    if length <= 5.0:
+        return None
+    return math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+
+
+class RAdam(ComposedOptimizer):
+    """m and v as in `Adam`;  p -= lr r_t m' sqrt(1 - beta2^t) / (sqrt(v) + eps), or lr m' in the first steps.
+
+    m' = m / (1 - beta1^t). v averages rho_t = rho - 2 t beta2^t / (1 - beta2^t) gradients, rho = 2 / (1 - beta2) - 1;
+    r_t = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)) where rho_t > 5. Until then, v is not used.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate, >= 0.
+        betas: decay of m and v, in [0, 1).
+        eps: added to the root of v, >= 0.
+        weight_decay: L2 penalty added to the gradient, >= 0.
+        decoupled_weight_decay: shrink the parameter by lr weight_decay instead of adding to the gradient.
+        maximize: ascend instead.
+
+    Raises:
+        ValueError: an option out of range.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> p = fc.nn.Parameter(fc.tensor([1.0]))
+        >>> p.grad = fc.tensor([2.0])
+        >>> fc.optim.RAdam([p], lr=0.25).step()  # m' = 2
+        >>> p.item()
+        0.5
+
+    Source: Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020; as `torch.optim.RAdam`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def _check_options(self, group: dict[str, Any]) -> None:
+        check_not_negative("RAdam", **{k: group[k] for k in ("lr", "eps", "weight_decay")})
+        check_betas("RAdam", group["betas"])
+
+    def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+    def _update(
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
+    ) -> Tensor:
+        beta1, beta2 = group["betas"]
+        lr, decay = group["lr"], group["weight_decay"]
+        if decay and group["decoupled_weight_decay"]:
+            p = p * (1.0 - lr * decay)
+        elif decay:
+            gradient = gradient + p * decay
+        m = moving_average(state["exp_avg"], gradient, beta1)
+        v = moving_average(state["exp_avg_sq"], gradient * gradient, beta2)
+        direction = m * (lr / (1.0 - beta1**step))
+        rectification = _rectification(step, beta2)
+        if rectification is not None:
+            direction = direction * (rectification * math.sqrt(1.0 - beta2**step)) / (v.sqrt() + group["eps"])
+        result: Tensor = p - direction
+        return result
