@@ -84,7 +84,7 @@ def main(out=Path()):
     left.text(0.255, 1.08, "beyond Nyquist's limit 1 / (2 s)", color="0.3")
     left.set(title="What is left of a sine wave behind subsampling by s = 2", xlabel="frequency in cycles per pixel",
              ylabel="amplitude", ylim=(0, 1.5))  # fmt: skip
-    left.legend(loc="upper right")
+    left.legend(loc="lower left")
     bars = right.barh(list(kept), list(kept.values()), color=["C3", "C0", "C0", "C0"])
     right.bar_label(bars, fmt="%.2f", padding=3)
     right.invert_yaxis()
