@@ -6,10 +6,11 @@
 // with g the group of o, C = C_in / groups, and zeros outside the input. Memory: input (N, H, W, C_in), weight
 // (C_out, kH, kW, C), output (N, H_out, W_out, C_out).
 //
-// All float32 work but depthwise and the weight gradient is one kernel, `conv2d_correlate`: forward is a correlation of
-// the input; the input gradient is one of grad_output with flipped, transposed weights, for stride s one per residue
-// class of the input position mod s. Files: conv2d.cpp (validation, drivers, bindings), conv2d_plan.cpp (geometry and
-// blocking), conv2d_microkernel.h + conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_grouped_cpu.cpp,
+// The float32 forward pass and input gradient are correlations: forward one of the input; the input gradient one of
+// grad_output with flipped, transposed weights, for stride s one per residue class of the input position mod s. The
+// sizes choose the kernel (docs/kernels/convolution-cpu.md). Files: conv2d.cpp (validation, drivers, bindings),
+// conv2d_plan.cpp and conv2d_winograd_plan.cpp (geometry, blocking, choice), conv2d_microkernel.h (the register block),
+// conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_winograd*_cpu.cpp, conv2d_grouped_cpu.cpp,
 // conv2d_depthwise_cpu.cpp (kernels).
 #pragma once
 #include <stdint.h>
