@@ -30,6 +30,7 @@ ELSEWHERE = {
         cuda_properties cuda_reset_max_memory_allocated cuda_stream cuda_synchronize cuda_why_unavailable""",
     "test_cuda_conv2d.py": "conv2d_forward_statistics cuda_force_gemm",
     "test_bench.py": "copy_peak fma_peak mma_peak",
+    "test_packed_weights.py": "derived_bytes",
     "test_core.py": """accumulate_ active_isa begin_recording best_isa copy_ cpu_has_bf16 cpu_has_vnni empty
         empty_cache empty_like end_recording fail_nth_allocation generator_state get_precision memory_stats num_threads
         num_threads_source reset_max_memory_allocated running_pool_threads set_isa set_num_threads set_precision

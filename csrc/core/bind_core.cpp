@@ -5,6 +5,7 @@
 
 #include "core/allocator.h"
 #include "core/bind.h"
+#include "core/derived.h"
 #include "core/generator.h"
 #include "core/isa.h"
 #include "core/parallel.h"
@@ -51,8 +52,7 @@ py::array to_numpy(const Tensor& tensor) {
     shape.push_back(tensor.size(d));
     strides.push_back(steps[d] * size_of(tensor.dtype()));
   }
-  auto* const owner = new std::shared_ptr<Storage>(tensor.storage());
-  const py::capsule base(owner, [](void* p) { delete static_cast<std::shared_ptr<Storage>*>(p); });
+  const py::capsule base(new Lent(tensor.storage()), [](void* p) { delete static_cast<Lent*>(p); });
   return py::array(numpy_dtype(tensor.dtype()), std::move(shape), std::move(strides), tensor.raw(), base);
 }
 
@@ -208,6 +208,7 @@ void bind_core(py::module_& m) {
         for (int64_t i = 0; i < r.size(); ++i) names.append(r.name(i));
         return names;
       });
+  m.def("derived_bytes", &derived_bytes, "Bytes of packed weights that are kept with the weights' storages.");
   m.def("begin_recording", &begin_recording, "Kernel calls of this thread are recorded from now on.");
   m.def("end_recording", &end_recording);
   m.def("is_recording", [] { return current_recording() != nullptr; });

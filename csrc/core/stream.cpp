@@ -13,8 +13,23 @@ thread_local bool t_copying = false;
 }  // namespace
 
 void Recording::replay() const {
-  for (const Call& call : calls_) call.run();
-  for (const std::shared_ptr<Storage>& storage : external_) storage->bump_version();
+  for (const Call& call : calls_) {
+    for (Storage* storage : call.written) storage->bump_version();
+    call.run();
+  }
+  for (Storage* storage : written_) storage->bump_version();
+}
+
+void Recording::add(const char* name, std::function<void()> run) {
+  calls_.push_back({name, std::move(run), take_written()});
+}
+
+std::vector<Storage*> Recording::take_written() {
+  std::vector<Storage*> held;
+  for (const std::shared_ptr<Storage>& storage : external_)
+    if (std::find(written_.begin(), written_.end(), storage.get()) != written_.end()) held.push_back(storage.get());
+  written_.clear();
+  return held;
 }
 
 std::shared_ptr<Storage> Recording::hold(const std::shared_ptr<Storage>& storage) {
@@ -34,6 +49,7 @@ void begin_recording() {
 
 std::shared_ptr<Recording> end_recording() {
   if (!t_recording) throw std::runtime_error("no recording is being made");
+  t_recording->written_ = t_recording->take_written();
   return std::move(t_recording);
 }
 

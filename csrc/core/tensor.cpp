@@ -108,6 +108,18 @@ Storage::~Storage() {
     cuda::release(data_, bytes_, device_.index);
 }
 
+void Storage::bump_version() {
+  ++version_;
+  if (Recording* const recording = current_recording()) recording->written(this);
+}
+
+Lent::Lent(std::shared_ptr<Storage> storage) : storage_(std::move(storage)) {
+  ++storage_->lent_;
+  ++storage_->times_lent_;
+}
+
+Lent::~Lent() { --storage_->lent_; }
+
 Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t byte_offset, const Shape& shape, DType dtype, Layout layout)
     : storage_(std::move(storage)),
       offset_(byte_offset),

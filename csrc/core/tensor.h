@@ -5,6 +5,7 @@
 // strides.
 #pragma once
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -16,6 +17,7 @@
 namespace fastcnn {
 
 class CpuPool;
+class DerivedData;
 
 enum class DeviceType : uint8_t { cpu, cuda };
 
@@ -62,7 +64,8 @@ Shape dense_strides(const Shape& shape, Layout layout);
 // Maps a possibly negative dimension to [0, rank); ValueError otherwise.
 int normalize_dim(const char* op, int64_t dim, int rank);
 
-// One allocation. Writers call bump_version(); caches of derived data (packed weights) and autograd compare versions.
+// One allocation. Writers call bump_version(); autograd and derived data (packed weights, see derived.h) compare
+// versions.
 class Storage {
  public:
   Storage(int64_t bytes, Device device, bool may_be_recorded = true);
@@ -74,16 +77,36 @@ class Storage {
   int64_t bytes() const { return bytes_; }
   Device device() const { return device_; }
   int64_t version() const { return version_; }
-  void bump_version() { ++version_; }
+  void bump_version();
   const CpuPool* pool() const { return pool_.get(); }  // null: everybody's memory
+  // Whether every write bumps the version: not while somebody else's code sees the memory (borrowed from or lent to
+  // NumPy, DLPack), nor in a recording's pool, whose calls do not share storages.
+  bool tracks_writes() const { return !owner_ && !pool_ && lent_ == 0; }
+  int64_t times_lent() const { return times_lent_; }
 
  private:
   void* data_;
   int64_t bytes_;
   Device device_;
+  friend class Lent;
+  friend class DerivedData;
   int64_t version_ = 0;
+  std::atomic<int64_t> lent_{0}, times_lent_{0};
+  std::shared_ptr<DerivedData> derived_;
   std::shared_ptr<void> owner_;  // set when the memory belongs to somebody else
   std::shared_ptr<CpuPool> pool_;
+};
+
+// Keeps a storage alive for code that writes to its memory unseen (a NumPy view, a DLPack capsule).
+class Lent {
+ public:
+  explicit Lent(std::shared_ptr<Storage> storage);
+  ~Lent();
+  Lent(const Lent&) = delete;
+  Lent& operator=(const Lent&) = delete;
+
+ private:
+  std::shared_ptr<Storage> storage_;
 };
 
 // The storage that a copy of a tensor refers to: the same one, unless the copy is made for a recorded call (stream.h).

@@ -519,6 +519,10 @@ def cuda_synchronize(device: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
 def cuda_why_unavailable() -> str:
     ...
+def derived_bytes() -> int:
+    """
+    Bytes of packed weights that are kept with the weights' storages.
+    """
 def div(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
     ...
 def dropout(input: Tensor, p: typing.SupportsFloat | typing.SupportsIndex, state: Tensor) -> tuple[Tensor, Tensor]:

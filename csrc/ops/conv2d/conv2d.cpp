@@ -6,6 +6,8 @@
 
 #include "core/bind.h"
 #include "core/cuda.h"
+#include "core/derived.h"
+#include "core/isa.h"
 #include "core/parallel.h"
 #include "core/precision.h"
 #include "core/stream.h"
@@ -40,42 +42,73 @@ bool parse_activation(const std::string& activation) {
 
 Shape output_shape(const Conv2dShape& s) { return {s.N, s.C_out, s.H_out, s.W_out}; }
 
+// Above this many output pixels packing is below 3 % of the work, and keeping packed weights a waste of memory.
+constexpr int64_t kPixelsPerPacking = 2048;
+
+enum class Packing : int64_t { direct, winograd, grouped, depthwise };
+
+// The `count` floats that pack(floats) makes of the weights; kept with the weights where packing takes long.
+template <class Pack>
+Tensor packed_weights(Packing packing, const Correlation& conv, const WeightView& view, const Tensor& weight,
+                      int64_t count, const Pack& pack) {
+  const int64_t bytes = checked_mul(count, int64_t(sizeof(float)));
+  const auto fill = [&pack](void* memory) { pack(static_cast<float*>(memory)); };
+  if (conv.N * conv.H_out * conv.W_out > kPixelsPerPacking) {
+    const Tensor packed = workspace(bytes, Device{});
+    fill(packed.raw());
+    return packed;
+  }
+  const DerivedKey key = {int64_t(packing), int64_t(active_isa()),
+                          conv.groups,      conv.taps_h,
+                          conv.taps_w,      conv.C,
+                          conv.O,           view.start,
+                          view.group,       view.tap_h,
+                          view.tap_w,       view.channel,
+                          view.lane};
+  return derived(weight, key, bytes, fill);
+}
+
 // One correlation: packs the weights, then multiplies.
-void correlate(Correlation conv, const WeightView& view, const float* x, const float* weight, const float* bias,
+void correlate(Correlation conv, const WeightView& view, const float* x, const Tensor& weight, const float* bias,
                bool relu, float* y) {
+  const float* const w = static_cast<const float*>(weight.raw());
   if (conv.groups > 1 && conv.C == 1 && conv.O == 1) {
-    const Tensor packed = float_workspace(conv.taps_h * conv.taps_w * conv.groups);
-    FASTCNN_CPU(conv2d_depthwise_pack)(conv, view, weight, floats(packed));
+    const Tensor packed =
+        packed_weights(Packing::depthwise, conv, view, weight, conv.taps_h * conv.taps_w * conv.groups,
+                       [&](float* to) { FASTCNN_CPU(conv2d_depthwise_pack)(conv, view, w, to); });
     FASTCNN_CPU(conv2d_depthwise)(conv, x, floats(packed), bias, relu, y);
     return;
   }
   if (FASTCNN_CPU(conv2d_grouped_suits)(conv)) {
     plan_grouped(&conv);
-    const Tensor packed = float_workspace(conv.taps_h * conv.taps_w * conv.C * conv.groups * conv.O);
+    const Tensor packed =
+        packed_weights(Packing::grouped, conv, view, weight, conv.taps_h * conv.taps_w * conv.C * conv.groups * conv.O,
+                       [&](float* to) { FASTCNN_CPU(conv2d_grouped_pack)(conv, view, w, to); });
     const int64_t slot = scratch_floats(conv);
     const Tensor scratch = worker_scratch(slot);
-    FASTCNN_CPU(conv2d_grouped_pack)(conv, view, weight, floats(packed));
     FASTCNN_CPU(conv2d_grouped_correlate)(conv, x, floats(packed), bias, relu, y, floats(scratch), slot);
     return;
   }
   const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
   if (precision() != Precision::highest && winograd_suits(conv, tile)) {
     const Winograd plan = plan_winograd(conv, tile);
-    const Tensor packed = float_workspace(plan.packed), scratch = worker_scratch(plan.scratch);
+    const Tensor scratch = worker_scratch(plan.scratch);
     if (plan.streamed) {
+      const Tensor inputs = float_workspace(plan.packed);
       FASTCNN_CPU(winograd_correlate_streamed)
-      (plan, view, x, weight, bias, relu, y, floats(packed), floats(scratch));
+      (plan, view, x, w, bias, relu, y, floats(inputs), floats(scratch));
       return;
     }
-    FASTCNN_CPU(winograd_pack)(conv, view, weight, floats(packed));
+    const Tensor packed = packed_weights(Packing::winograd, conv, view, weight, plan.packed,
+                                         [&](float* to) { FASTCNN_CPU(winograd_pack)(conv, view, w, to); });
     FASTCNN_CPU(winograd_correlate)(plan, x, floats(packed), bias, relu, y, floats(scratch));
     return;
   }
   plan_bands(&conv, tile);
-  const Tensor packed = float_workspace(packed_floats(conv, tile));
+  const Tensor packed = packed_weights(Packing::direct, conv, view, weight, packed_floats(conv, tile),
+                                       [&](float* to) { FASTCNN_CPU(conv2d_pack)(conv, view, w, to); });
   const int64_t slot = scratch_floats(conv);
   const Tensor scratch = worker_scratch(slot);
-  FASTCNN_CPU(conv2d_pack)(conv, view, weight, floats(packed));
   FASTCNN_CPU(conv2d_correlate)(conv, x, floats(packed), bias, relu, y, floats(scratch), slot);
 }
 
@@ -95,7 +128,7 @@ Tensor repeat_channels(const Conv2dShape& s, const float** input) {
   return repeated;
 }
 
-void forward_float(const Conv2dShape& s, const float* input, const float* weight, const float* bias, bool relu,
+void forward_float(const Conv2dShape& s, const float* input, const Tensor& weight, const float* bias, bool relu,
                    float* output) {
   const Conv2dShape shape = s.depthwise() ? one_filter_per_channel(s) : s;
   const Tensor repeated = repeat_channels(s, &input);
@@ -120,7 +153,7 @@ Tensor spread_weights(const Conv2dShape& s, const BackwardBlocks& blocks, int64_
   return spread;
 }
 
-void backward_input_blocks(const Conv2dShape& s, int64_t width, const float* grad_output, const float* weight,
+void backward_input_blocks(const Conv2dShape& s, int64_t width, const float* grad_output, const Tensor& weight,
                            float* grad_input) {
   const BackwardClasses classes = backward_classes(s);
   if (classes.h < s.sH) std::fill_n(grad_input, s.N * s.H * s.W * s.C_in, 0.0f);
@@ -128,17 +161,17 @@ void backward_input_blocks(const Conv2dShape& s, int64_t width, const float* gra
     const int64_t count = (s.W - column) / width;  // whole blocks, then one of what is left
     const int64_t used = count > 0 ? width : s.W - column;
     const BackwardBlocks any = backward_blocks(s, 0, column, used, 1);
-    const Tensor spread = spread_weights(s, any, column, used, weight);
+    const Tensor spread = spread_weights(s, any, column, used, weight.data<float>());
     for (int64_t h = 0; h < classes.h; ++h) {
       const BackwardBlocks blocks = backward_blocks(s, h, column, used, std::max<int64_t>(count, 1));
       if (blocks.conv.H_out == 0) continue;
-      correlate(blocks.conv, blocks.view, grad_output, floats(spread), nullptr, false, grad_input);
+      correlate(blocks.conv, blocks.view, grad_output, spread, nullptr, false, grad_input);
     }
     column += used * std::max<int64_t>(count, 1);
   }
 }
 
-void backward_input_float(const Conv2dShape& s, const float* grad_output, const float* weight, float* grad_input) {
+void backward_input_float(const Conv2dShape& s, const float* grad_output, const Tensor& weight, float* grad_input) {
   const int64_t width = backward_block_width(s, FASTCNN_CPU(conv2d_tile)());
   if (width > 1) {
     backward_input_blocks(s, width, grad_output, weight, grad_input);
@@ -253,7 +286,7 @@ Tensor forward(const Tensor& any_input, const Tensor& any_weight, const Tensor& 
       conv2d_forward_reference(s, input.data<double>(), weight.data<double>(),
                                bias.defined() ? bias.data<double>() : nullptr, relu, output.data<double>());
     } else {
-      forward_float(s, input.data<float>(), weight.data<float>(), bias.defined() ? bias.data<float>() : nullptr, relu,
+      forward_float(s, input.data<float>(), weight, bias.defined() ? bias.data<float>() : nullptr, relu,
                     output.data<float>());
     }
   });
@@ -293,7 +326,7 @@ Tensor conv2d_backward_input(const Tensor& any_grad_output, const Tensor& any_we
     if (weight.dtype() == DType::float64) {
       conv2d_backward_input_reference(s, grad_output.data<double>(), weight.data<double>(), grad_input.data<double>());
     } else {
-      backward_input_float(s, grad_output.data<float>(), weight.data<float>(), grad_input.data<float>());
+      backward_input_float(s, grad_output.data<float>(), weight, grad_input.data<float>());
     }
   });
   return grad_input;
@@ -319,6 +352,8 @@ std::pair<Tensor, OptionalTensor> conv2d_backward_weight(const Tensor& any_grad_
     check_same("conv2d", "input", input, "bias_out", grad_bias);
     check_shape("bias_out", grad_bias.shape(), Shape{s.C_out}, input.shape());
   }
+  grad_weight.bump_version();
+  if (with_bias) grad_bias.bump_version();
   const OptionalTensor optional_bias = with_bias ? OptionalTensor(grad_bias) : std::nullopt;
   if (grad_output.numel() == 0) {
     zero_(grad_weight);

@@ -42,6 +42,7 @@ DType dtype_of(DataType type) {
 template <class ManagedT>
 struct Exported {
   Tensor tensor;
+  Lent lent;
   Shape shape, strides;
   ManagedT managed{};
 };
@@ -56,7 +57,7 @@ void delete_exported(ManagedT* managed) {
 
 template <class ManagedT>
 ManagedT* export_tensor(const Tensor& tensor) {
-  auto* const exported = new Exported<ManagedT>{tensor, tensor.shape(), tensor.strides()};
+  auto* const exported = new Exported<ManagedT>{tensor, Lent(tensor.storage()), tensor.shape(), tensor.strides()};
   exported->managed.context = exported;
   exported->managed.deleter = &delete_exported<ManagedT>;
   Array& array = exported->managed.array;
