@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from importlib import metadata
 from typing import Any
 
 from bench import kernels, machine, report
 from fastcnn import _C
+
+RUNTIMES = ("onnxruntime", "openvino")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -23,7 +26,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", nargs="?", choices=("kernels", "models", "devices"), default="kernels")
-    parser.add_argument("--peer", choices=("torch",), help="measure it too; its best configuration counts")
+    parser.add_argument(
+        "--peer",
+        nargs="+",
+        choices=("torch", *RUNTIMES),
+        default=[],
+        help="measure them too; the best configuration of each counts. The runtimes only run inference of 'models'",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--filter", default="", metavar="REGEX", help="only rows like 'conv2d[...] d weight' that match"
@@ -46,6 +55,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--filter {parsed.filter!r} is not a regular expression: {error}")
     if min(parsed.threads or [1]) < 1 or parsed.rounds < 1:
         parser.error("--threads and --rounds must be positive")
+    if parsed.what != "models" and set(parsed.peer) & set(RUNTIMES):
+        parser.error("onnxruntime and openvino are peers of 'models' only")
     return parsed
 
 
@@ -63,7 +74,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         sample_seconds=0.004 if options.quick else 0.02,
         pattern=re.compile(options.filter),
         device=options.device,
-        peer=options.peer,
+        peer="torch" if "torch" in options.peer else None,
+        runtimes=tuple(name for name in RUNTIMES if name in options.peer),
         limit=options.limit,
         tiny=options.tiny,
     )
@@ -73,15 +85,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         if options.what != "kernels":
             raise SystemExit("--device cuda measures kernels; leave out 'models'")
         result = {"machine": machine.describe()}
-        if options.peer == "torch":
+        if settings.peer:
             result["peer_version"] = f"torch {torch_version()}"
         return result | gpu.run(settings)
     jobs = list(kernels.jobs(settings)) if options.what == "kernels" else []
     if options.what == "kernels" and not jobs:
         raise SystemExit(f"nothing matches --filter {options.filter!r}")
     result = {"machine": machine.describe()}
-    if options.peer == "torch":
+    if settings.peer:
         result["peer_version"] = f"torch {torch_version()}"
+    result |= {f"{name}_version": runtime_version(name) for name in settings.runtimes}
     ceilings = {n: machine.measure_ceiling(n) for n in threads}
     if options.what == "models":
         from bench import models
@@ -111,6 +124,15 @@ def torch_version() -> str:
     return str(torch.__version__)
 
 
+def runtime_version(name: str) -> str:
+    """The version of an inference runtime, or an explanation why it cannot be a peer."""
+    needed = (name, "torch", "onnx", "onnxscript")
+    try:
+        return {module: metadata.version(module) for module in needed}[name]
+    except metadata.PackageNotFoundError as error:
+        raise SystemExit(f"--peer {name}: {error}; pip install '.[bench]'") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmarks; 1 if a result differs from the peer's."""
     options = parse_arguments(arguments)
@@ -129,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.what == "kernels":
         print(report.table(report.KERNEL_COLUMNS, [report.kernel_row(row) for row in rows]))
     else:
-        print(report.table(report.MODEL_COLUMNS, [report.model_row(row) for row in rows]))
+        print(report.table(report.MODEL_COLUMNS, report.model_rows(rows)))
     print(report.summary(rows))
     if options.json:
         print(f"wrote {options.json}")

@@ -30,6 +30,7 @@ class Settings:
     pattern: re.Pattern[str]
     device: str
     peer: str | None
+    runtimes: tuple[str, ...] = ()  # inference runtimes to compare models with as well
     limit: float = float("inf")  # seconds after which no further row is begun (GPU)
     tiny: bool = False  # the smallest sizes, to try out the program (GPU)
 

@@ -131,8 +131,14 @@ def _measure(job: Job, settings: Any, quick: bool) -> dict[str, Any]:
         from bench import peer_torch_models
 
         peers = peer_torch_models.contenders(job, state, settings.threads, first, not quick)
+    runtimes: dict[str, list[Contender]] = {}
+    if settings.runtimes and not job.train:
+        from bench import peer_onnx
+
+        runtimes = peer_onnx.contenders(job, state, settings.runtimes, settings.threads, first)
     threads = _C.num_threads()
-    interleave([*ours, *peers], settings.rounds, settings.sample_seconds)
+    others = [contender for found in runtimes.values() for contender in found]
+    interleave([*ours, *peers, *others], settings.rounds, settings.sample_seconds)
     _C.set_num_threads(threads)
     mine = min(ours, key=lambda c: c.median)
     row = {
@@ -150,4 +156,5 @@ def _measure(job: Job, settings: Any, quick: bool) -> dict[str, Any]:
     if peers:
         row |= comparison(mine, peers)
         row["peer_memory"] = memory.measure(job.name, row["peer"])
+    row["runtimes"] = {name: comparison(mine, found) for name, found in runtimes.items()}
     return row

@@ -63,6 +63,16 @@ def model_row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def model_rows(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The models table: a line for each job, below it one for each inference runtime that was compared."""
+    lines = []
+    for row in rows:
+        lines.append(model_row(row))
+        runtimes = row.get("runtimes", {}).values()
+        lines += [("", "", "", "", "", "", "", *peer_cells(compared), "", "") for compared in runtimes]
+    return lines
+
+
 def megabytes(value: float) -> str:
     """Millions of bytes."""
     return f"{value / 1e6:.0f}"

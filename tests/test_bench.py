@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import fastcnn as fc
 from bench import __main__ as command_line
-from bench import kernels, machine, report, timing
+from bench import kernels, machine, memory, report, timing
 from fastcnn import _C
 from tests.cases import Array, Case, Op
 from tests.test_walkers import make_op
@@ -144,6 +145,7 @@ def test_bad_options_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in [
         (["--filter", "("], "not a regular expression"),
         (["--threads", "0"], "must be positive"),
+        (["kernels", "--peer", "torch", "openvino"], "peers of 'models' only"),
     ]:
         with pytest.raises(SystemExit) as stopped:
             command_line.main(arguments)
@@ -169,6 +171,43 @@ def test_models_train_the_same_step_in_both_libraries(tmp_path: Path, capsys: py
     assert 3 * 4 * 1_256_080 < row["memory"] < 1e9
     assert 3 * 4 * 1_256_080 < row["peer_memory"] < 1e9
     assert Path(files[1]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_inference_runtimes_get_a_line_of_their_own() -> None:
+    compared = {"peer": "openvino 2t", "peer_seconds": 0.5, "ratio": 0.25, "ratio_of_best": 0.5}
+    row = {"model": "resnet50", "kind": "inference", "batch": 1, "seconds": 2.0, "spread": 0.0, "memory": 1e6}
+    row |= {"images_per_second": 0.5, "configuration": "2t", "runtimes": {"openvino": compared}}
+    lines = report.table(report.MODEL_COLUMNS, report.model_rows([row])).splitlines()
+    assert len(lines) == 3
+    assert re.search(r"^resnet50 inference +1 +2000 .* 2t", lines[1])
+    assert re.search(r"^ +500 +0.25x +0.50x +openvino 2t$", lines[2])
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_inference_runtimes_compute_the_same(
+    runtime: str, monkeypatch: pytest.MonkeyPatch, torch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("onnx", "onnxscript", runtime):
+        pytest.importorskip(module, reason=f"{module} is not installed: inference runtimes are not compared")
+    from bench import models, peer_onnx
+
+    monkeypatch.setattr(models, "JOBS", (models.Job("resnet18", 1, train=False, size=64),))
+    monkeypatch.setattr(memory, "measure", lambda *_: 1)
+    arguments = ["models", "--peer", runtime, "--quick", "--threads", "1"]
+    assert command_line.main(arguments) == 0
+    assert re.search(rf"x +{runtime} 1t", capsys.readouterr().out)
+    monkeypatch.setattr(peer_onnx, "TOLERANCE", 0.0)
+    with pytest.raises(SystemExit, match=f"{runtime}, resnet18 inference batch 1: the first result differs by"):
+        command_line.main(arguments)
+
+
+def test_a_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    with pytest.raises(SystemExit, match=r"--peer openvino: .*openvino.*pip install '\.\[bench\]'"):
+        command_line.main(["models", "--peer", "openvino", "--quick"])
 
 
 @pytest.mark.usefixtures("torch")
