@@ -81,6 +81,7 @@ FASTCNN_DEVICE void stage_tile(const Tiling& t, const T* x, int64_t n, int row, 
   const T* const image = x + n * t.H * t.W * t.C;
   if (t.packed) {
     constexpr int kPacks = kWords / 4;  // per pixel
+#pragma unroll 4
     for (int i = int(threadIdx.x); i < kRows * kColumns * kPacks; i += kThreads) {
       const int pixel = i / kPacks, part = i % kPacks, r = pixel / kColumns, c = pixel % kColumns;
       const int h = row + r, w = column + c;
@@ -112,6 +113,33 @@ FASTCNN_DEVICE void unpack(uint32_t word, float (&values)[2]) {
 }
 FASTCNN_DEVICE uint32_t pack(const float (&values)[1]) { return __float_as_uint(values[0]); }
 FASTCNN_DEVICE uint32_t pack(const float (&values)[2]) { return pack_bfloat16(values[0], values[1]); }
+
+// Calls use(a, b, tap, values) for output (a, b) of the thread's kSide x kSide, every tap of the K x K filters and the
+// V channels of the input pixel that meet there, row of inputs by row.
+template <class Tile, int K, int V, int kWords, class Use>
+FASTCNN_DEVICE void for_taps(const uint32_t* tile, const Place& p, const Use& use) {
+  constexpr int kInputs = Tile::inputs(kSide);
+  const uint32_t* const words =
+      tile + Tile::first_input(p.row) * Tile::kRowWords + Tile::first_input(p.column) * kWords + p.word;
+#pragma unroll
+  for (int r = 0; r < kInputs; ++r) {
+    float in[kInputs][V];
+#pragma unroll
+    for (int c = 0; c < kInputs; ++c) unpack(words[r * Tile::kRowWords + c * kWords], in[c]);
+#pragma unroll
+    for (int a = 0; a < kSide; ++a) {
+      const int i = Tile::tap(a, r);
+      if (i < 0) continue;
+#pragma unroll
+      for (int b = 0; b < kSide; ++b)
+#pragma unroll
+        for (int c = 0; c < kInputs; ++c) {
+          const int j = Tile::tap(b, c);
+          if (j >= 0) use(a, b, i * K + j, in[c]);
+        }
+    }
+  }
+}
 
 template <class T>
 FASTCNN_DEVICE uint32_t load_word(const T* p, int64_t valid) {
