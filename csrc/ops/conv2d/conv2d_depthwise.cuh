@@ -153,12 +153,13 @@ FASTCNN_DEVICE uint32_t load_word(const T* p, int64_t valid) {
   return word;
 }
 
-// Sizes of a call that the tiles cover: square 3x3, 5x5 or 7x7 filters, one per channel, stride 1 or 2, no dilation.
+// Sizes of a call that the tiles cover: square 3x3 and 5x5 filters with stride 1 or 2, 7x7 with stride 1 (with 2 they
+// are too rare for kernels of their own), one per channel, no dilation.
 inline bool has_tiles(const Conv2dShape& s) {
   const int64_t limit = int64_t(1) << 30;
-  return s.C_out == s.C_in && s.kH == s.kW && (s.kH == 3 || s.kH == 5 || s.kH == 7) && s.sH == s.sW && s.sH <= 2 &&
-         s.dH == 1 && s.dW == 1 && s.H + s.pad_top < limit && s.W + s.pad_left < limit && s.H_out < limit &&
-         s.W_out < limit;
+  return s.C_out == s.C_in && s.kH == s.kW && (s.kH == 3 || s.kH == 5 || s.kH == 7) && s.sH == s.sW &&
+         s.sH <= (s.kH == 7 ? 1 : 2) && s.dH == 1 && s.dW == 1 && s.H + s.pad_top < limit && s.W + s.pad_left < limit &&
+         s.H_out < limit && s.W_out < limit;
 }
 
 // 16 words of channels where 32 would leave more lanes idle: for 3x3 filters only, which few channels usually have.
@@ -188,7 +189,7 @@ void with_sizes(int64_t K, int64_t S, int words, const Body& body) {
     body(k, s, Number<32>());
   };
   const auto with_stride = [&](auto k) { S == 1 ? with_words(k, Number<1>()) : with_words(k, Number<2>()); };
-  K == 3 ? with_stride(Number<3>()) : K == 5 ? with_stride(Number<5>()) : with_stride(Number<7>());
+  K == 3 ? with_stride(Number<3>()) : K == 5 ? with_stride(Number<5>()) : body(Number<7>(), Number<1>(), Number<32>());
 }
 
 }  // namespace depthwise

@@ -1,4 +1,4 @@
-// Depthwise forward and input gradient for 3x3, 5x5 and 7x7 filters, stride 1 and 2:
+// Depthwise forward and input gradient for 3x3 and 5x5 filters with stride 1 and 2, 7x7 with stride 1:
 //   forward    y[n, h, w, c]  = relu(bias[c] + sum_{i, j} weight[c, i, j] x[n, S h + i - pad_top, S w + j - pad_left,
 //   c]) backward   dx[n, h, w, c] = sum_{i, j} weight[c, i, j] dy[n, (h + pad_top - i) / S, (w + pad_left - j) / S, c]
 //              over the taps whose division leaves no remainder

@@ -42,9 +42,9 @@ struct AddToTaps {
   }
 };
 
-// 3x3, 5x5 and 7x7 filters, stride 1 and 2, one per channel. Block (split, channels) walks over its tiles of the
-// output: x in shared memory as in the forward pass, dy in registers, 4 x 4 pixels of one word of channels per thread,
-// which keeps the K K sums of its channels in registers.
+// 3x3 and 5x5 filters with stride 1 and 2, 7x7 with stride 1, one per channel. Block (split, channels) walks over its
+// tiles of the output: x in shared memory as in the forward pass, dy in registers, 4 x 4 pixels of one word of channels
+// per thread, which keeps the K K sums of its channels in registers.
 template <class T, int K, int S, int kWords>
 __global__ void __launch_bounds__(kThreads)
     depthwise_weight_tile_kernel(Tiling t, int64_t N, int64_t splits, const T* x, const T* grad_output,
