@@ -40,13 +40,17 @@ dev: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## build the extension into p
 	$(BUILD) build/dev-$(CUDA) -j $(JOBS)
 	cp --remove-destination build/dev-$(CUDA)/csrc/_C*.so python/fastcnn/
 
-# GPU architectures of `make wheel`: release, native, or a list like 80;90a.
+# GPU architectures of `make wheel`: release (see cmake/cuda.cmake), native, or a list like 80;90a; and its most bytes.
 ARCHS ?= release
+WHEEL_BYTES ?= 8000000
 .PHONY: wheel
-wheel:  ## the wheel with machine code for every GPU architecture in dist/; prints its size and the build time
-	@start=$$(date +%s); CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(PYTHON) -m pip wheel . --no-deps -w dist \
+wheel:  ## the wheel with code for every GPU architecture in dist/; prints size and build time, fails beyond 8 MB
+	@rm -f dist/fastcnn-*.whl; start=$$(date +%s); CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	  $(PYTHON) -m pip wheel . --no-deps -w dist \
 	  -C cmake.define.FASTCNN_CUDA=on -C "cmake.define.FASTCNN_CUDA_ARCHS=$(ARCHS)" && \
-	  du --apparent-size -B 1000 dist/fastcnn-*.whl && echo "built in $$(($$(date +%s) - start)) s; sizes in kB"
+	  echo "built in $$(($$(date +%s) - start)) s"
+	@bytes=$$(stat -c %s dist/fastcnn-*.whl) && echo "dist/fastcnn-*.whl has $$bytes bytes" && \
+	  { test $$bytes -le $(WHEEL_BYTES) || { echo "make wheel: at most $(WHEEL_BYTES) are allowed" >&2; exit 1; }; }
 
 .PHONY: lint
 lint: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## ruff, mypy --strict and clang-format; changes nothing

@@ -7,9 +7,11 @@
 set(FASTCNN_NVCC "" CACHE FILEPATH "nvcc to use; empty: search")
 set(FASTCNN_CUDA_ARCHS "default" CACHE STRING
     "GPU architectures: native (this machine's), default (native, else 90a), release, or a list like 80;90a")
-# Code for 8.0 runs on 8.6 and 8.9 as well, and nothing here would differ there. What nvcc does not know is left out, PTX
-# of the newest is added.
-set(FASTCNN_RELEASE_ARCHS 75 80 90a 100 120)
+# `release`: machine code for these (that for 8.0 runs on 8.6 and 8.9, too), all from the PTX of 8.0, as no kernel uses
+# anything newer. Other GPUs get PTX, which the driver compiles at first use and keeps: for 7.5, and where there are
+# kernels for tensor cores, which 7.5 does not have, for 8.0 as well.
+set(FASTCNN_RELEASE_ARCHS 80 90)
+set(FASTCNN_TENSOR_CORES "/(gemm_[a-z0-9_]+|conv2d_(forward|backward_input|backward_weight|runs))_cuda\\.cu$")
 
 # Sets FASTCNN_NVCC_PATH and FASTCNN_CUDART (the static runtime that belongs to it), if found.
 function(fastcnn_find_nvcc)
@@ -23,7 +25,7 @@ print(*[nvcc.parent for f in folders for nvcc in sorted(pathlib.Path(f).glob('nv
     find_program(nvcc nvcc HINTS $ENV{CUDA_HOME} $ENV{CUDA_PATH} PATH_SUFFIXES bin NO_CACHE NO_DEFAULT_PATH)
   endif()
   if(NOT nvcc)
-    find_program(nvcc nvcc NO_CACHE)
+    find_program(nvcc nvcc NO_CACHE NO_CMAKE_SYSTEM_PATH)
   endif()
   if(NOT nvcc)
     find_program(nvcc nvcc HINTS ${wheels} /usr/local/cuda/bin NO_CACHE NO_DEFAULT_PATH)
@@ -83,31 +85,30 @@ if(FASTCNN_CUDA_MODE STREQUAL "real")
     set(FASTCNN_CUDA_COMPRESSION --compress-mode=size)  # a quarter smaller
   endif()
   set(FASTCNN_CUDA_GENCODE "")
+  set(FASTCNN_CUDA_TENSOR_GENCODE "")  # in addition, where there are kernels for tensor cores
   set(archs ${FASTCNN_CUDA_ARCHS})
-  if(archs MATCHES "^(default|native)$")
-    fastcnn_native_arch(native)
-    if(native)
-      set(archs ${native})
-    elseif(archs STREQUAL "native")
-      message(FATAL_ERROR "FASTCNN_CUDA_ARCHS=native: nvidia-smi names no GPU on this machine")
-    else()
-      set(archs 90a)
-    endif()
-  elseif(archs STREQUAL "release")
-    execute_process(COMMAND ${FASTCNN_NVCC_PATH} --list-gpu-code OUTPUT_VARIABLE known)
-    set(archs "")
-    foreach(arch IN LISTS FASTCNN_RELEASE_ARCHS)
-      string(REGEX REPLACE "a$" "" plain ${arch})
-      if(known MATCHES "sm_${plain}\n")
-        list(APPEND archs ${arch})
-        set(newest ${plain})
-      endif()
+  if(archs STREQUAL "release")
+    set(archs ${FASTCNN_RELEASE_ARCHS})
+    set(FASTCNN_CUDA_GENCODE -gencode arch=compute_75,code=compute_75)
+    set(FASTCNN_CUDA_TENSOR_GENCODE -gencode arch=compute_80,code=compute_80)
+    foreach(arch IN LISTS archs)
+      list(APPEND FASTCNN_CUDA_GENCODE -gencode arch=compute_80,code=sm_${arch})
     endforeach()
-    list(APPEND FASTCNN_CUDA_GENCODE -gencode arch=compute_${newest},code=compute_${newest})
+  else()
+    if(archs MATCHES "^(default|native)$")
+      fastcnn_native_arch(native)
+      if(native)
+        set(archs ${native})
+      elseif(archs STREQUAL "native")
+        message(FATAL_ERROR "FASTCNN_CUDA_ARCHS=native: nvidia-smi names no GPU on this machine")
+      else()
+        set(archs 90a)
+      endif()
+    endif()
+    foreach(arch IN LISTS archs)
+      list(APPEND FASTCNN_CUDA_GENCODE -gencode arch=compute_${arch},code=sm_${arch})
+    endforeach()
   endif()
-  foreach(arch IN LISTS archs)
-    list(APPEND FASTCNN_CUDA_GENCODE -gencode arch=compute_${arch},code=sm_${arch})
-  endforeach()
   string(REPLACE ";" " " FASTCNN_CUDA_ARCH_NAMES "${archs}")
   message(STATUS "fastcnn: CUDA ${FASTCNN_CUDA_TOOLKIT}, GPU architectures: ${FASTCNN_CUDA_ARCH_NAMES}")
 endif()
@@ -125,11 +126,15 @@ function(fastcnn_add_cuda_sources target)
       set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda/${name}.o)
       get_filename_component(folder ${object} DIRECTORY)
       file(MAKE_DIRECTORY ${folder})
+      set(gencode ${FASTCNN_CUDA_GENCODE})
+      if(source MATCHES "${FASTCNN_TENSOR_CORES}")
+        list(APPEND gencode ${FASTCNN_CUDA_TENSOR_GENCODE})
+      endif()
       add_custom_command(
         OUTPUT ${object} DEPFILE ${object}.d DEPENDS ${source}
-        COMMAND ${CCACHE} ${FASTCNN_NVCC_PATH} -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 ${FASTCNN_CUDA_GENCODE}
+        COMMAND ${CCACHE} ${FASTCNN_NVCC_PATH} -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 ${gencode}
                 ${FASTCNN_CUDA_COMPRESSION} -DFASTCNN_CUDA_BUILT -I${CMAKE_CURRENT_SOURCE_DIR}
-                --compiler-options=-fPIC,-fvisibility=hidden -MD -MF ${object}.d -c ${source} -o ${object}
+                --compiler-options=-Os,-fPIC,-fvisibility=hidden -MD -MF ${object}.d -c ${source} -o ${object}
         COMMENT "nvcc ${name}" VERBATIM)
       target_sources(${target} PRIVATE ${object})
       set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)

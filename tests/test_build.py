@@ -80,7 +80,8 @@ def configure(tmp_path: Path, gpu: str = "", environment: dict[str, str] | None 
         f"set(CMAKE_FIND_LIBRARY_PREFIXES lib)\nset(CMAKE_FIND_LIBRARY_SUFFIXES .a)\n"
         f'include("{ROOT}/cmake/cuda.cmake")\n'
         'message("mode=${FASTCNN_CUDA_MODE} nvcc=${FASTCNN_NVCC_PATH} cudart=${FASTCNN_CUDART} "\n'
-        '        "toolkit=${FASTCNN_CUDA_TOOLKIT} archs=${FASTCNN_CUDA_ARCH_NAMES} gencode=${FASTCNN_CUDA_GENCODE}")\n'
+        '        "toolkit=${FASTCNN_CUDA_TOOLKIT} archs=${FASTCNN_CUDA_ARCH_NAMES} gencode=${FASTCNN_CUDA_GENCODE} "\n'
+        '        "tensor_cores=${FASTCNN_CUDA_TENSOR_GENCODE}")\n'
     )
     kept = {key: os.environ[key] for key in ("HOME", "LANG") if key in os.environ}
     variables = kept | {"PATH": f"{programs}:/usr/bin:/bin"} | (environment or {})
@@ -138,7 +139,8 @@ def test_nvcc_without_its_runtime_does_not_count(tmp_path: Path) -> None:
         ("default", "8.6", "86", "arch=compute_86,code=sm_86"),
         ("native", "9.0", "90a", "arch=compute_90a,code=sm_90a"),
         ("80;90a", "", "80 90a", "arch=compute_80,code=sm_80"),
-        ("release", "", "75 80 90a", "arch=compute_90,code=compute_90"),  # what this nvcc knows, and PTX
+        ("release", "", "80 90", "arch=compute_75,code=compute_75;-gencode;arch=compute_80,code=sm_80;"),
+        ("release", "8.6", "80 90", "arch=compute_80,code=sm_90 tensor_cores=-gencode;arch=compute_80,code=compute_80"),
     ],
 )
 def test_architectures(tmp_path: Path, archs: str, gpu: str, expected: str, gencode: str) -> None:

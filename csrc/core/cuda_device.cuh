@@ -23,27 +23,18 @@ using type_of = T;
 
 cudaStream_t stream(int device);
 void check_status(cudaError_t status, const char* call);
-[[noreturn]] void fail_launch(cudaError_t status, const char* name, std::initializer_list<int64_t> sizes, Grid grid,
-                              Block block, int64_t shared);
-void allow_shared(const void* kernel, int64_t bytes);  // more than 48 KB of dynamic shared memory
+// A kernel's arguments by address, as cudaLaunchKernel takes them.
+void launch_kernel(const char* name, std::initializer_list<int64_t> sizes, Grid grid, Block block, int64_t shared,
+                   const void* kernel, void** arguments);
 
 // Launches on the current stream of the current device.
 template <class... Parameters, class... Arguments>
 void launch(const char* name, std::initializer_list<int64_t> sizes, Grid grid, Block block, int64_t shared,
             void (*kernel)(Parameters...), Arguments&&... arguments) {
-  check_report(current_device());
-  const void* const function = reinterpret_cast<const void*>(kernel);
-  if (shared > 48 * 1024) allow_shared(function, shared);
-  cudaError_t status = cudaErrorInvalidConfiguration;
-  if (grid.x < (int64_t(1) << 31) && grid.y <= 65535 && grid.z <= 65535) {
-    [&](Parameters... values) {
-      void* pointers[] = {const_cast<void*>(static_cast<const void*>(&values))..., nullptr};
-      status = cudaLaunchKernel(function, dim3(unsigned(grid.x), unsigned(grid.y), unsigned(grid.z)),
-                                dim3(unsigned(block.x), unsigned(block.y), unsigned(block.z)), pointers, size_t(shared),
-                                stream(current_device()));
-    }(Parameters(arguments)...);
-  }
-  if (status != cudaSuccess) fail_launch(status, name, sizes, grid, block, shared);
+  [&](Parameters... values) {
+    void* pointers[] = {const_cast<void*>(static_cast<const void*>(&values))..., nullptr};
+    launch_kernel(name, sizes, grid, block, shared, reinterpret_cast<const void*>(kernel), pointers);
+  }(Parameters(arguments)...);
 }
 
 FASTCNN_DEVICE uint32_t mul_high(uint32_t a, uint32_t b) { return __umulhi(a, b); }

@@ -90,13 +90,13 @@ FASTCNN_DEVICE T block_reduce(T value, Op op) {
 // Sums of many values want T = double (or Sums<double>): no rounding error to speak of, and few operations per byte.
 
 constexpr int kGridReduceThreads = 256;
-constexpr int kGridReduceUnroll = 4;  // independent loads of a thread
+constexpr int kGridReduceItems = 4;  // of a thread, at least
 
 struct GridReduction {
   int64_t blocks, items_per_block;
 };
 inline GridReduction plan_grid_reduce(int64_t items) {
-  const int64_t step = kGridReduceThreads * kGridReduceUnroll, blocks = 1024;
+  const int64_t step = kGridReduceThreads * kGridReduceItems, blocks = 1024;
   const int64_t steps = (items + step * blocks - 1) / (step * blocks);
   const int64_t items_per_block = step * (steps > 0 ? steps : 1);
   return {items > 0 ? (items + items_per_block - 1) / items_per_block : 1, items_per_block};
@@ -110,21 +110,18 @@ __global__ void grid_reduce_items_kernel(Map map, Op op, T identity, int64_t ite
                                          T* partial) {
   const int64_t begin = int64_t(blockIdx.x) * items_per_block;
   const int64_t end = items - begin < items_per_block ? items : begin + items_per_block;
-  T total[kGridReduceUnroll];
-  for (T& t : total) t = identity;
-  int64_t i = begin + threadIdx.x;
-  for (; i + (kGridReduceUnroll - 1) * kGridReduceThreads < end; i += kGridReduceUnroll * kGridReduceThreads)
-#pragma unroll
-    for (int u = 0; u < kGridReduceUnroll; ++u) total[u] = op(total[u], map(i + u * kGridReduceThreads));
-  for (; i < end; i += kGridReduceThreads) total[0] = op(total[0], map(i));
-  const T result = block_reduce<kGridReduceThreads>(op(op(total[0], total[1]), op(total[2], total[3])), op);
-  if (threadIdx.x == 0) partial[blockIdx.x] = result;
+  T total = identity;
+#pragma unroll 1
+  for (int64_t i = begin + threadIdx.x; i < end; i += kGridReduceThreads) total = op(total, map(i));
+  total = block_reduce<kGridReduceThreads>(total, op);
+  if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 
 // store(op over `count` partial results). One block.
 template <class T, class Op, class Store>
 __global__ void grid_reduce_partials_kernel(const T* partial, int64_t count, Op op, T identity, Store store) {
   T total = identity;
+#pragma unroll 1
   for (int64_t i = threadIdx.x; i < count; i += kGridReduceThreads) total = op(total, partial[i]);
   total = block_reduce<kGridReduceThreads>(total, op);
   if (threadIdx.x == 0) store(total);

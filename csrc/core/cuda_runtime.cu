@@ -124,8 +124,18 @@ void check_status(cudaError_t status, const char* call) {
   throw_status(status, concat(call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")", hint));
 }
 
-void fail_launch(cudaError_t status, const char* name, std::initializer_list<int64_t> sizes, Grid grid, Block block,
-                 int64_t shared) {
+void launch_kernel(const char* name, std::initializer_list<int64_t> sizes, Grid grid, Block block, int64_t shared,
+                   const void* kernel, void** arguments) {
+  check_report(current_device());
+  if (shared > 48 * 1024)
+    check_status(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)),
+                 "cudaFuncSetAttribute");
+  cudaError_t status = cudaErrorInvalidConfiguration;
+  if (grid.x < (int64_t(1) << 31) && grid.y <= 65535 && grid.z <= 65535)
+    status = cudaLaunchKernel(kernel, dim3(unsigned(grid.x), unsigned(grid.y), unsigned(grid.z)),
+                              dim3(unsigned(block.x), unsigned(block.y), unsigned(block.z)), arguments, size_t(shared),
+                              stream(current_device()));
+  if (status == cudaSuccess) return;
   std::string text = concat("CUDA kernel ", name, " for sizes (");
   const char* separator = "";
   for (int64_t size : sizes) {
@@ -135,11 +145,6 @@ void fail_launch(cudaError_t status, const char* name, std::initializer_list<int
   throw_status(status, concat(text, ") could not be launched with grid (", grid.x, ", ", grid.y, ", ", grid.z,
                               "), block (", block.x, ", ", block.y, ", ", block.z, "), ", shared,
                               " bytes of shared memory: ", cudaGetErrorString(status)));
-}
-
-void allow_shared(const void* kernel, int64_t bytes) {
-  check_status(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)),
-               "cudaFuncSetAttribute");
 }
 
 std::string why_unavailable() {

@@ -36,8 +36,10 @@ template <class T>
 FASTCNN_DEVICE void statistics_in_float64(const T* x, int64_t C, int64_t c, int64_t begin, int64_t end, double* mean,
                                           double* squares) {
   double sum = 0.0, square = 0.0;
+#pragma unroll 1
   for (int64_t r = begin; r < end; ++r) sum += double(to_compute(x[r * C + c]));
   *mean = sum / double(end - begin);
+#pragma unroll 1
   for (int64_t r = begin; r < end; ++r) {
     const double d = double(to_compute(x[r * C + c])) - *mean;
     square += d * d;
@@ -83,6 +85,7 @@ __global__ void batch_norm_statistics_kernel(const T* x, double* partial, int64_
   const int full = int(rows % m.depth);  // slots below it have one row more
   const float fewer = float(rows / m.depth);
   const int64_t tile_begin = p.channel - p.in_tile;
+#pragma unroll 1
   for (int i = int(threadIdx.x); i < width && tile_begin + i < m.C; i += int(blockDim.x)) {
     float sum = 0.0f, square = 0.0f;
     for (int s = 0; s < slots; ++s) sum = fmaf(s < full ? fewer + 1.0f : fewer, means[s * width + i], sum);

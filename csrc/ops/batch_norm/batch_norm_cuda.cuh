@@ -89,6 +89,7 @@ template <class Body>
 FASTCNN_DEVICE void for_rows(const ChannelMap& m, const ChannelPlace& p, Body& body) {
   const int64_t step = int64_t(m.depth) * m.C;
   int64_t row = p.first, at = p.first * m.C + p.channel;
+#pragma unroll 1
   for (; row + int64_t(kRowsInFlight - 1) * m.depth < p.end; row += int64_t(kRowsInFlight) * m.depth) {
 #pragma unroll
     for (int u = 0; u < kRowsInFlight; ++u) body.load(u, at + u * step);
@@ -96,6 +97,7 @@ FASTCNN_DEVICE void for_rows(const ChannelMap& m, const ChannelPlace& p, Body& b
     for (int u = 0; u < kRowsInFlight; ++u) body.use(u, at + u * step);
     at += kRowsInFlight * step;
   }
+#pragma unroll 1
   for (; row < p.end; row += m.depth, at += step) {
     body.load(0, at);
     body.use(0, at);

@@ -81,6 +81,7 @@ FASTCNN_DEVICE void stage_tile(const Tiling& t, const T* x, int64_t n, int row, 
   const T* const image = x + n * t.H * t.W * t.C;
   if (t.packed) {
     constexpr int kPacks = kWords / 4;  // per pixel
+#pragma unroll 4
     for (int i = int(threadIdx.x); i < kRows * kColumns * kPacks; i += kThreads) {
       const int pixel = i / kPacks, part = i % kPacks, r = pixel / kColumns, c = pixel % kColumns;
       const int h = row + r, w = column + c;
@@ -113,6 +114,33 @@ FASTCNN_DEVICE void unpack(uint32_t word, float (&values)[2]) {
 FASTCNN_DEVICE uint32_t pack(const float (&values)[1]) { return __float_as_uint(values[0]); }
 FASTCNN_DEVICE uint32_t pack(const float (&values)[2]) { return pack_bfloat16(values[0], values[1]); }
 
+// Calls use(a, b, tap, values) for output (a, b) of the thread's kSide x kSide, every tap of the K x K filters and the
+// V channels of the input pixel that meet there, row of inputs by row.
+template <class Tile, int K, int V, int kWords, class Use>
+FASTCNN_DEVICE void for_taps(const uint32_t* tile, const Place& p, const Use& use) {
+  constexpr int kInputs = Tile::inputs(kSide);
+  const uint32_t* const words =
+      tile + Tile::first_input(p.row) * Tile::kRowWords + Tile::first_input(p.column) * kWords + p.word;
+#pragma unroll
+  for (int r = 0; r < kInputs; ++r) {
+    float in[kInputs][V];
+#pragma unroll
+    for (int c = 0; c < kInputs; ++c) unpack(words[r * Tile::kRowWords + c * kWords], in[c]);
+#pragma unroll
+    for (int a = 0; a < kSide; ++a) {
+      const int i = Tile::tap(a, r);
+      if (i < 0) continue;
+#pragma unroll
+      for (int b = 0; b < kSide; ++b)
+#pragma unroll
+        for (int c = 0; c < kInputs; ++c) {
+          const int j = Tile::tap(b, c);
+          if (j >= 0) use(a, b, i * K + j, in[c]);
+        }
+    }
+  }
+}
+
 template <class T>
 FASTCNN_DEVICE uint32_t load_word(const T* p, int64_t valid) {
   uint32_t word = 0;
@@ -125,12 +153,13 @@ FASTCNN_DEVICE uint32_t load_word(const T* p, int64_t valid) {
   return word;
 }
 
-// Sizes of a call that the tiles cover: square 3x3, 5x5 or 7x7 filters, one per channel, stride 1 or 2, no dilation.
+// Sizes of a call that the tiles cover: square 3x3 and 5x5 filters with stride 1 or 2, 7x7 with stride 1 (with 2 they
+// are too rare for kernels of their own), one per channel, no dilation.
 inline bool has_tiles(const Conv2dShape& s) {
   const int64_t limit = int64_t(1) << 30;
-  return s.C_out == s.C_in && s.kH == s.kW && (s.kH == 3 || s.kH == 5 || s.kH == 7) && s.sH == s.sW && s.sH <= 2 &&
-         s.dH == 1 && s.dW == 1 && s.H + s.pad_top < limit && s.W + s.pad_left < limit && s.H_out < limit &&
-         s.W_out < limit;
+  return s.C_out == s.C_in && s.kH == s.kW && (s.kH == 3 || s.kH == 5 || s.kH == 7) && s.sH == s.sW &&
+         s.sH <= (s.kH == 7 ? 1 : 2) && s.dH == 1 && s.dW == 1 && s.H + s.pad_top < limit && s.W + s.pad_left < limit &&
+         s.H_out < limit && s.W_out < limit;
 }
 
 // 16 words of channels where 32 would leave more lanes idle: for 3x3 filters only, which few channels usually have.
@@ -160,7 +189,7 @@ void with_sizes(int64_t K, int64_t S, int words, const Body& body) {
     body(k, s, Number<32>());
   };
   const auto with_stride = [&](auto k) { S == 1 ? with_words(k, Number<1>()) : with_words(k, Number<2>()); };
-  K == 3 ? with_stride(Number<3>()) : K == 5 ? with_stride(Number<5>()) : with_stride(Number<7>());
+  K == 3 ? with_stride(Number<3>()) : K == 5 ? with_stride(Number<5>()) : body(Number<7>(), Number<1>(), Number<32>());
 }
 
 }  // namespace depthwise

@@ -1,4 +1,4 @@
-// Depthwise forward and input gradient for 3x3, 5x5 and 7x7 filters, stride 1 and 2:
+// Depthwise forward and input gradient for 3x3 and 5x5 filters with stride 1 and 2, 7x7 with stride 1:
 //   forward    y[n, h, w, c]  = relu(bias[c] + sum_{i, j} weight[c, i, j] x[n, S h + i - pad_top, S w + j - pad_left,
 //   c]) backward   dx[n, h, w, c] = sum_{i, j} weight[c, i, j] dy[n, (h + pad_top - i) / S, (w + pad_left - j) / S, c]
 //              over the taps whose division leaves no remainder
@@ -14,13 +14,23 @@ namespace fastcnn {
 namespace cuda {
 namespace depthwise {
 
+template <int V, int kTaps>
+struct AddProducts {
+  float (&sum)[kSide][kSide][V];
+  const float (&weight)[V][kTaps];
+  FASTCNN_DEVICE void operator()(int a, int b, int tap, const float (&in)[V]) const {
+#pragma unroll
+    for (int v = 0; v < V; ++v) sum[a][b][v] = fmaf(in[v], weight[v][tap], sum[a][b][v]);
+  }
+};
+
 // flip: filters are turned round, which makes the input gradient with stride 1 a forward pass.
 template <class T, int K, int S, bool kBackward, int kWords>
 __global__ void __launch_bounds__(kThreads)
     depthwise_tile_kernel(Tiling t, const T* x, const T* weight, bool flip, const T* bias, bool relu, T* y) {
   static_assert(!kBackward || S > 1, "a forward pass with flipped filters");
   using Tile = depthwise::Tile<K, S, kBackward, kWords>;
-  constexpr int V = kChannels<T>, kInputs = Tile::inputs(kSide);
+  constexpr int V = kChannels<T>;
   FASTCNN_DYNAMIC_SHARED(uint32_t, shared);
   uint32_t* const filters = shared + Tile::kTileWords;
   const Place p = place_of<T, kWords>(t, blockIdx.x);
@@ -64,28 +74,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int b = 0; b < kSide; ++b) sum[a][b][v] = start;
   }
-  const uint32_t* const words =
-      shared + Tile::first_input(p.row) * Tile::kRowWords + Tile::first_input(p.column) * kWords + p.word;
-#pragma unroll
-  for (int r = 0; r < kInputs; ++r) {
-    float in[kInputs][V];
-#pragma unroll
-    for (int c = 0; c < kInputs; ++c) unpack(words[r * Tile::kRowWords + c * kWords], in[c]);
-#pragma unroll
-    for (int a = 0; a < kSide; ++a) {
-      const int i = Tile::tap(a, r);
-      if (i < 0) continue;
-#pragma unroll
-      for (int b = 0; b < kSide; ++b)
-#pragma unroll
-        for (int c = 0; c < kInputs; ++c) {
-          const int j = Tile::tap(b, c);
-          if (j < 0) continue;
-#pragma unroll
-          for (int v = 0; v < V; ++v) sum[a][b][v] = fmaf(in[c][v], w[v][i * K + j], sum[a][b][v]);
-        }
-    }
-  }
+  for_taps<Tile, K, V, kWords>(shared, p, AddProducts<V, K * K>{sum, w});
 
   if (channel >= t.C) return;
   const int h0 = t.row + p.tile_row * Tile::kHeight + p.row, w0 = t.column + p.tile_column * Tile::kWidth + p.column;

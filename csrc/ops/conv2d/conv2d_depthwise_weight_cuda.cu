@@ -32,15 +32,25 @@ constexpr int weight_shared_words() {
   return tile > sums ? tile : sums;
 }
 
-// 3x3, 5x5 and 7x7 filters, stride 1 and 2, one per channel. Block (split, channels) walks over its tiles of the
-// output: x in shared memory as in the forward pass, dy in registers, 4 x 4 pixels of one word of channels per thread,
-// which keeps the K K sums of its channels in registers.
+template <int V, int kTaps>
+struct AddToTaps {
+  float (&sum)[kTaps][V];
+  const float (&gradient)[kSide][kSide][V];
+  FASTCNN_DEVICE void operator()(int a, int b, int tap, const float (&in)[V]) const {
+#pragma unroll
+    for (int v = 0; v < V; ++v) sum[tap][v] = fmaf(in[v], gradient[a][b][v], sum[tap][v]);
+  }
+};
+
+// 3x3 and 5x5 filters with stride 1 and 2, 7x7 with stride 1, one per channel. Block (split, channels) walks over its
+// tiles of the output: x in shared memory as in the forward pass, dy in registers, 4 x 4 pixels of one word of channels
+// per thread, which keeps the K K sums of its channels in registers.
 template <class T, int K, int S, int kWords>
 __global__ void __launch_bounds__(kThreads)
     depthwise_weight_tile_kernel(Tiling t, int64_t N, int64_t splits, const T* x, const T* grad_output,
                                  float* partial) {
   using Tile = depthwise::Tile<K, S, false, kWords>;
-  constexpr int V = kChannels<T>, kInputs = Tile::inputs(kSide), kValues = K * K + 1;
+  constexpr int V = kChannels<T>, kValues = K * K + 1;
   FASTCNN_DYNAMIC_SHARED(uint32_t, shared);
   const int64_t split = int64_t(blockIdx.x) / t.channel_blocks, channel_block = blockIdx.x - split * t.channel_blocks;
   const Share tiles = share_of(N * t.tiles_h * t.tiles_w, split, splits);
@@ -48,6 +58,7 @@ __global__ void __launch_bounds__(kThreads)
   float sum[K * K][V] = {}, bias[V] = {};
   int word = 0;
   int64_t channel = 0;
+#pragma unroll 1
   for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
     const Place p = place_of<T, kWords>(t, tile * t.channel_blocks + channel_block);
     word = p.word;
@@ -80,28 +91,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
         for (int v = 0; v < V; ++v) bias[v] += g[a][b][v];
       }
-    const uint32_t* const words =
-        shared + Tile::first_input(p.row) * Tile::kRowWords + Tile::first_input(p.column) * kWords + p.word;
-#pragma unroll
-    for (int r = 0; r < kInputs; ++r) {
-      float in[kInputs][V];
-#pragma unroll
-      for (int c = 0; c < kInputs; ++c) unpack(words[r * Tile::kRowWords + c * kWords], in[c]);
-#pragma unroll
-      for (int a = 0; a < kSide; ++a) {
-        const int i = Tile::tap(a, r);
-        if (i < 0) continue;
-#pragma unroll
-        for (int b = 0; b < kSide; ++b)
-#pragma unroll
-          for (int c = 0; c < kInputs; ++c) {
-            const int j = Tile::tap(b, c);
-            if (j < 0) continue;
-#pragma unroll
-            for (int v = 0; v < V; ++v) sum[i * K + j][v] = fmaf(in[c][v], g[a][b][v], sum[i * K + j][v]);
-          }
-      }
-    }
+    for_taps<Tile, K, V, kWords>(shared, p, AddToTaps<V, K * K>{sum, g});
   }
 
   // The threads of one word add up through shared memory: sums[thread / kWords][value][channel].
@@ -114,6 +104,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int v = 0; v < V; ++v) mine[i * kBlockChannels + v] = i < K * K ? sum[i][v] : bias[v];
   __syncthreads();
+#pragma unroll 1
   for (int i = int(threadIdx.x); i < kValues * kBlockChannels; i += kThreads) {
     const int64_t c = channel + i % kBlockChannels;
     float total = 0.0f;
@@ -138,6 +129,7 @@ __global__ void __launch_bounds__(kPlainThreads)
   const int64_t o = group * kWarpSize + lane, c = o / (s.C_out / s.C_in), i = tap / s.kW, j = tap - i * s.kW;
   const Share rows = share_of(s.N * s.H_out, split, splits);
   float sum = 0.0f;
+#pragma unroll 1
   for (int64_t row = rows.begin + warp; row < rows.end && o < s.C_out; row += kWarps) {
     const T* const g = grad_output + row * s.W_out * s.C_out + o;
     if (tap == taps) {

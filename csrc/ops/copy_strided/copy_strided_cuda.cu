@@ -42,6 +42,7 @@ struct Dims {
     int64_t t = 0, f = 0;
     if (!wide) {
       uint32_t rest = uint32_t(i);
+#pragma unroll 1
       for (int d = rank - 1; d > 0; --d) {
         uint32_t position;
         rest = divisor[d].divide(rest, &position);
@@ -50,6 +51,7 @@ struct Dims {
       }
       i = int64_t(rest);
     } else {
+#pragma unroll 1
       for (int d = rank - 1; d > 0; --d) {
         const int64_t position = i % size[d];
         i /= size[d];

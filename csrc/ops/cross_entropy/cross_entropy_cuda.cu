@@ -55,6 +55,7 @@ __global__ void cross_entropy_forward_kernel(const T* x, Targets<T> t, CrossEntr
   const RowThreads<kBlock> threads(lanes);
   const int64_t per_block = kBlock ? 1 : kRowThreads / lanes, classes = shape.classes;
   Sums<double> total = {0.0, 0.0};
+#pragma unroll 1
   for (int64_t first = blockIdx.x * per_block; first < shape.rows; first += gridDim.x * per_block) {
     const int64_t row = first + threads.in_block;
     const bool inside = row < shape.rows;
@@ -158,9 +159,11 @@ __global__ void cross_entropy_backward_kernel(const T* x, Targets<T> t, CrossEnt
   float all_weights = float(classes);  // smoothed labels: the sum of the classes' weights
   if (t.labels && t.smoothing > 0.0f && t.weight) {
     all_weights = 0.0f;
+#pragma unroll 1
     for (int64_t c = threads.lane; c < classes; c += threads.lanes) all_weights += t.weight[c];
     all_weights = threads.reduce(all_weights, AddOp());
   }
+#pragma unroll 1
   for (int64_t first = blockIdx.x * per_block; first < shape.rows; first += gridDim.x * per_block) {
     const int64_t row = first + threads.in_block;
     const bool inside = row < shape.rows;

@@ -1,4 +1,4 @@
-// layer_norm on CUDA, backward. Rows of up to 1,024 elements (512 where they are not aligned) in the registers of a
+// layer_norm on CUDA, backward. Rows of up to 1,024 elements (256 where they are not aligned) in the registers of a
 // part of a warp, rows of up to 4,096 in those of a block: a block walks over its rows, reads grad_y and x once, writes
 // grad_x, and keeps the sums for grad_weight and grad_bias of the columns that its threads own; a second launch adds
 // the blocks' sums in float64. Longer rows: one kernel for grad_x, which reads twice (the second time from the L2
@@ -72,6 +72,7 @@ __global__ void __launch_bounds__(kBlock ? kRowThreads : kWarpRowThreads, kBlock
     for (int v = 0; v < V; ++v) weights[k][v] = biases[k][v] = 0.0f;
   const int64_t begin = int64_t(blockIdx.x) * call.rows_per_block;
   const int64_t end = call.rows - begin < call.rows_per_block ? call.rows : begin + call.rows_per_block;
+#pragma unroll 1
   for (int64_t first = begin; first < end; first += rows_at_a_time) {
     const int64_t row = first + threads.in_block;
     const int length = row < end ? D : 0;
@@ -119,15 +120,17 @@ __global__ void __launch_bounds__(kBlock ? kRowThreads : kWarpRowThreads, kBlock
     }
   } else {
     FASTCNN_DYNAMIC_SHARED(float, shared);
+#pragma unroll 1
+    for (int offset = threads.lanes; offset < kWarpSize; offset *= 2)
 #pragma unroll
-    for (int k = 0; k < kPacks; ++k)
+      for (int k = 0; k < kPacks; ++k)
 #pragma unroll
-      for (int v = 0; v < V; ++v)
-        for (int offset = threads.lanes; offset < kWarpSize; offset *= 2) {
+        for (int v = 0; v < V; ++v) {
           weights[k][v] += __shfl_xor_sync(kFullWarp, weights[k][v], offset);
           biases[k][v] += __shfl_xor_sync(kFullWarp, biases[k][v], offset);
         }
     const int warp = int(threadIdx.x) / kWarpSize;
+#pragma unroll 1
     for (int turn = 0; turn < kWarpRowThreads / kWarpSize; ++turn) {
       if (warp == turn && int(threadIdx.x) % kWarpSize < threads.lanes)
 #pragma unroll
@@ -193,7 +196,7 @@ __global__ void __launch_bounds__(kRowThreads)
   float weights[V], biases[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) weights[v] = biases[v] = 0.0f;
-#pragma unroll 4
+#pragma unroll 2
   for (int64_t row = begin; row < end; ++row) {
     const RowMap map = saved_map(call, row);
     float gradient[V], value[V];

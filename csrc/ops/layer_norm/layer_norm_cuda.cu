@@ -1,4 +1,4 @@
-// layer_norm on CUDA, forward: rows of up to 1,024 elements (512 where they are not aligned) in the registers of a part
+// layer_norm on CUDA, forward: rows of up to 1,024 elements (256 where they are not aligned) in the registers of a part
 // of a warp, rows of up to 8,192 in those of a block, read once; longer ones by a block, which reads them three times,
 // later ones from the L2 cache. Arithmetic is float32, see row_map.
 #include "ops/layer_norm/layer_norm_cuda.cuh"
@@ -22,8 +22,10 @@ struct LayerNormCall {
 template <class T, class Threads>
 FASTCNN_DEVICE Sums<double> statistics_in_float64(const Threads& threads, const T* x, int64_t D) {
   double sum = 0.0, squares = 0.0;
+#pragma unroll 1
   for (int64_t i = threads.lane; i < D; i += threads.lanes) sum += double(to_compute(x[i]));
   const double mean = threads.reduce(sum, AddOp()) / double(D);
+#pragma unroll 1
   for (int64_t i = threads.lane; i < D; i += threads.lanes) {
     const double d = double(to_compute(x[i])) - mean;
     squares += d * d;

@@ -12,7 +12,7 @@ namespace fastcnn {
 namespace cuda {
 
 template <int V>
-constexpr int kWarpElements = V == 1 ? 16 : 32;  // of a thread, in registers
+constexpr int kWarpElements = V == 1 ? 8 : 32;  // of a thread, in registers
 template <int V>
 constexpr int64_t kWarpRow = int64_t(kWarpElements<V>) * kWarpSize;
 

@@ -58,6 +58,7 @@ FASTCNN_DEVICE void gemm_store(float* tile, const GemmPlan& plan, const Output& 
   for (int e = 0; e < kGroup; ++e)
     bias[e] = plan.bias && column + e < columns ? to_compute(static_cast<const T*>(plan.bias)[bias_index + column + e])
                                                 : 0.0f;
+#pragma unroll 1
   for (int row = int(threadIdx.x) / kColumnGroups; row < rows; row += kRowStep) {
     float* const sums = tile + row * Tile::kPitch + column;
     const Pack<float, 4> low = load_pack<4>(sums), high = load_pack<4>(sums + 4);
@@ -94,6 +95,7 @@ FASTCNN_DEVICE void gemm_store_partial(const float* tile, float* partial, bool v
   constexpr int kColumnGroups = Tile::kN / 4, kRowStep = Tile::kThreads / kColumnGroups;
   const int column = int(threadIdx.x) % kColumnGroups * 4;
   if (column >= columns) return;
+#pragma unroll 1
   for (int row = int(threadIdx.x) / kColumnGroups; row < rows; row += kRowStep) {
     const Pack<float, 4> sums = load_pack<4>(tile + row * Tile::kPitch + column);
     float* const to = partial + output.row(row) + column;
@@ -110,12 +112,13 @@ FASTCNN_DEVICE void gemm_store_partial(const float* tile, float* partial, bool v
 // Column c of the tile's output values: mean, then the sum of squared deviations from it. One thread per column.
 template <class Tile>
 FASTCNN_DEVICE void gemm_column_statistics(const float* tile, int rows, int columns, float* mean, float* deviation) {
+#pragma unroll 1
   for (int c = int(threadIdx.x); c < columns; c += Tile::kThreads) {
     float sum = 0.0f, squares = 0.0f;
-#pragma unroll 8
+#pragma unroll 4
     for (int row = 0; row < rows; ++row) sum += tile[row * Tile::kPitch + c];
     const float center = sum / float(rows);
-#pragma unroll 8
+#pragma unroll 4
     for (int row = 0; row < rows; ++row) {
       const float d = tile[row * Tile::kPitch + c] - center;
       squares = fmaf(d, d, squares);
@@ -229,11 +232,9 @@ FASTCNN_DEVICE void gemm_sum(const Problem& problem, const GemmPlan& plan, unsig
   __syncthreads();
 }
 
-// Grid (batch * tiles_m * tiles_n, splits), block (kThreads).
 template <Math kMath, class Tile, bool kVector, class Problem>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) gemm_kernel(Problem problem, GemmPlan plan) {
+FASTCNN_DEVICE void gemm_tile(const Problem& problem, const GemmPlan& plan, unsigned char* shared) {
   using T = typename OperandOf<kMath>::type;
-  FASTCNN_DYNAMIC_SHARED(unsigned char, shared);
   {
     const GemmPlace place(plan, blockIdx.x);
     const auto view = problem.view(place.batch);
@@ -261,6 +262,21 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) gemm_kernel(Pro
     float* const mean = plan.statistics + place.tile_m * 2 * N + view.bias_offset + n0;
     gemm_column_statistics<Tile>(sums, rows, columns, mean, mean + N);
   }
+}
+
+// Whether code is being compiled for a GPU with bfloat16 and TF32 products.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr bool kTensorCores = false;
+#else
+constexpr bool kTensorCores = true;
+#endif
+
+// Grid (batch * tiles_m * tiles_n, splits), block (kThreads). Without tensor cores the kernels for them are empty:
+// product_math does not choose them there.
+template <Math kMath, class Tile, bool kVector, class Problem>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) gemm_kernel(Problem problem, GemmPlan plan) {
+  FASTCNN_DYNAMIC_SHARED(unsigned char, shared);
+  if constexpr (kMath == Math::simt || kTensorCores) gemm_tile<kMath, Tile, kVector>(problem, plan, shared);
 }
 
 }  // namespace cuda

@@ -26,7 +26,8 @@ struct MatrixProblem {
   FASTCNN_DEVICE GemmView<A, B, MatrixOutput> view(int64_t i) const {
     GemmView<A, B, MatrixOutput> v{M, N, K, a, b, {i * M * N, N}, 0};
     for (int d = rank - 1; d >= 0; --d) {
-      const int64_t rest = i / size[d], index = i - rest * size[d];
+      const uint32_t rest = uint32_t(i) / uint32_t(size[d]);  // a batch has fewer than 2^31 blocks
+      const int64_t index = i - rest * size[d];
       i = rest;
       v.a.base += index * a_stride[d];
       v.b.base += index * b_stride[d];

@@ -29,7 +29,9 @@ __global__ void max_pool2d_forward_kernel(const T* x, T* y, Code* codes, PoolMap
     best[v] = -INFINITY;
     winner[v] = h.taps && w.taps ? first_code : no_tap;
   }
+#pragma unroll 1
   for (int kh = 0; kh < h.taps; ++kh, row += row_step) {
+#pragma unroll 1
     for (int begin = 0; begin < w.taps; begin += kTapsInFlight) {
       Pack<T, V> taps[kTapsInFlight];
 #pragma unroll
@@ -74,10 +76,12 @@ __global__ void max_pool2d_backward_kernel(const T* grad_y, const Code* codes, T
   float sum[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) sum[v] = 0.0f;
+#pragma unroll 1
   for (int oh = m.h.cover_begin(h); oh < oh_end; ++oh) {
     const int kh = m.h.tap(oh, h);
     if (kh < 0) continue;
     const int64_t row = ((n * m.h.out + oh) * m.w.out) * m.C + pack * V;
+#pragma unroll 1
     for (int ow = ow_begin; ow < ow_end; ++ow) {
       const int kw = m.w.tap(ow, w);
       if (kw < 0) continue;

@@ -78,11 +78,11 @@ struct Adam {
   }
 };
 
-template <bool kCentered, bool kMomentum>
+// States square, mean and buffer, of which the last two may be missing.
 struct Rmsprop {
-  static constexpr int kStates = 1 + kCentered + kMomentum;  // square, then mean, then buffer
+  static constexpr int kStates = 3;
   static constexpr bool kCounted = true;
-  bool maximize;
+  bool centered, has_momentum, maximize;
   using Step = RmspropStep<float>;
 
   FASTCNN_DEVICE Step start(const double* h, int64_t) const {
@@ -91,15 +91,12 @@ struct Rmsprop {
   FASTCNN_DEVICE float update(const Step& s, float p, float g, float* state) const {
     const float d = descent(g, p, s.maximize, s.weight_decay), fresh = 1.0f - s.alpha;
     float variance = state[0] = fmaf(__fmul_rn(fresh, d), d, __fmul_rn(s.alpha, state[0]));
-    if constexpr (kCentered) {
+    if (centered) {
       const float mean = state[1] = fmaf(fresh, __fsub_rn(d, state[1]), state[1]);
       variance = fmaf(-mean, mean, variance);
     }
     float u = d / (sqrtf(variance) + s.eps);
-    if constexpr (kMomentum) {
-      float& buffer = state[kStates - 1];
-      u = buffer = fmaf(s.momentum, buffer, u);
-    }
+    if (has_momentum) u = state[2] = fmaf(s.momentum, state[2], u);
     return fmaf(-s.lr, u, p);
   }
 };
@@ -170,7 +167,8 @@ __global__ void __launch_bounds__(kThreads, Rule::kStates < 2    ? 4
     load_some(arena.params + at, left, p[j]);
     load_some(static_cast<const Grad*>(arena.grads) + at, left, g[j]);
 #pragma unroll
-    for (int b = 0; b < Rule::kStates; ++b) load_some(states.buffer[b] + at, left, state[j][b]);
+    for (int b = 0; b < Rule::kStates; ++b)
+      if (states.buffer[b]) load_some(states.buffer[b] + at, left, state[j][b]);
   }
   if (threadIdx.x == 0) {
     last = false;
@@ -201,7 +199,8 @@ __global__ void __launch_bounds__(kThreads, Rule::kStates < 2    ? 4
     store_some(arena.params + at, left, p[j]);
     if (arena.copy) store_some(arena.copy + at, left, p[j]);
 #pragma unroll
-    for (int b = 0; b < Rule::kStates; ++b) store_some(states.buffer[b] + at, left, state[j][b]);
+    for (int b = 0; b < Rule::kStates; ++b)
+      if (states.buffer[b]) store_some(states.buffer[b] + at, left, state[j][b]);
   }
   if constexpr (Rule::kCounted) {
     if (!last) return;
@@ -249,14 +248,7 @@ void adam_step(const DeviceArena& arena, float* m, float* v, float* v_max, bool 
 }
 
 void rmsprop_step(const DeviceArena& arena, float* square, float* mean, float* buffer, bool maximize) {
-  if (mean && buffer)
-    step("rmsprop", Rmsprop<true, true>{maximize}, arena, {{square, mean, buffer}});
-  else if (mean)
-    step("rmsprop", Rmsprop<true, false>{maximize}, arena, {{square, mean}});
-  else if (buffer)
-    step("rmsprop", Rmsprop<false, true>{maximize}, arena, {{square, buffer}});
-  else
-    step("rmsprop", Rmsprop<false, false>{maximize}, arena, {{square}});
+  step("rmsprop", Rmsprop{mean != nullptr, buffer != nullptr, maximize}, arena, {{square, mean, buffer}});
 }
 
 void adagrad_step(const DeviceArena& arena, float* sum, bool maximize) {

@@ -56,6 +56,7 @@ __global__ void __launch_bounds__(kThreads) pad_kernel(Geometry g, const P* inpu
   if (i >= g.total) return;
   int64_t from, rest = g.divide(i, g.inner, g.by_inner, &from);
   bool inside = true;
+#pragma unroll 1
   for (int d = g.rank - 1; d >= 0; --d) {
     int64_t position;
     rest = g.divide(rest, g.output[d], g.by_size[d], &position);
@@ -97,16 +98,19 @@ __global__ void __launch_bounds__(kThreads) pad_backward_kernel(Geometry g, cons
   int64_t column;
   const int64_t line = g.divide(i, g.inner, g.by_inner, &column);
   int64_t combinations = 1, rest = line;
+#pragma unroll 1
   for (int d = g.rank - 1; d >= 0; --d) {
     int64_t position;
     rest = g.divide(rest, g.input[d], g.by_size[d], &position);
     combinations *= candidates_of(g, d, position).count;
   }
   float sum[N] = {};
+#pragma unroll 1
   for (int64_t combination = 0; combination < combinations; ++combination) {
     int64_t from = column, chosen = combination;
     bool exists = true;
     rest = line;
+#pragma unroll 1
     for (int d = g.rank - 1; d >= 0; --d) {
       int64_t position;
       rest = g.divide(rest, g.input[d], g.by_size[d], &position);

@@ -1,4 +1,4 @@
-// Pointwise losses: one pass over packs of 16 bytes, forward and backward, one thread per pack. Elements are computed
+// Pointwise losses: one pass over packs of 4 elements, forward and backward, one thread per pack. Elements are computed
 // in float32; sums are float64, in an order fixed by the number of elements (core/cuda_reduce.cuh).
 #include <math.h>
 
@@ -257,9 +257,9 @@ struct Size {
 template <class Call>
 void dispatch(DType dtype, bool packed, const Call& call) {
   if (dtype == DType::float32)
-    packed ? call(float(), Size<kPackSize<float>>()) : call(float(), Size<1>());
+    packed ? call(float(), Size<4>()) : call(float(), Size<1>());
   else
-    packed ? call(bfloat16(), Size<kPackSize<bfloat16>>()) : call(bfloat16(), Size<1>());
+    packed ? call(bfloat16(), Size<4>()) : call(bfloat16(), Size<1>());
 }
 
 }  // namespace

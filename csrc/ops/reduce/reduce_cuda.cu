@@ -38,24 +38,6 @@ struct SumOp : FloatOp<F> {
   FASTCNN_DEVICE double merge(double a, double b) const { return a + b; }
 };
 
-template <class F>
-struct SumSquaresOp : SumOp<F> {
-  FASTCNN_DEVICE F accumulate(F acc, F x, NoParam, int64_t) const { return acc + x * x; }
-};
-
-// The largest or smallest element, NaN if there is one.
-template <class F, bool kMax>
-struct ExtremeOp : FloatOp<F> {
-  template <class N>
-  FASTCNN_DEVICE N choose(N a, N b) const {
-    return kMax ? MaxOp()(a, b) : MinOp()(a, b);
-  }
-  FASTCNN_DEVICE F identity() const { return kMax ? -F(INFINITY) : F(INFINITY); }
-  FASTCNN_DEVICE F accumulate(F acc, F x, NoParam, int64_t) const { return choose(acc, x); }
-  FASTCNN_DEVICE F join(F a, F b) const { return choose(a, b); }
-  FASTCNN_DEVICE double merge(double a, double b) const { return choose(a, b); }
-};
-
 // Everything else without a parameter, and all of float64: chosen at run time, to keep the module small.
 template <class F>
 struct AnyOp : FloatOp<F> {
@@ -132,61 +114,63 @@ struct DeviationsOp {
   }
 };
 
-// The kinds whose lines have no parameter, to any results.
-void reduce_plain(ReduceLines lines, Reduce kind, double scale, const Tensor& x, LineResults y, void* partials) {
-  const bool root = kind == Reduce::norm2;
-  const auto any = [&](auto zero, auto compute) {
-    using F = decltype(compute);
-    AnyOp<F> op;
-    op.scale = scale;
-    op.root = root;
-    op.kind = kind;
-    reduce_lines<AnyOp<F>, decltype(zero)>("reduce", lines, op, x, {}, y, partials);
-  };
-  if (x.dtype() == DType::float64) return any(double(), double());
-  const auto with = [&](auto zero) {
+// Whether lines of T are read in packs of 16 bytes.
+template <class T>
+bool in_packs(ReduceLines lines, const Tensor& x) {
+  const int64_t adjacent = lines.inner == 1 ? lines.length : lines.inner;
+  return x.dtype() == DTypeOf<T>::value && is_aligned(x.raw()) && adjacent % kPackSize<T> == 0;
+}
+bool in_packs(ReduceLines lines, const Tensor& x) { return in_packs<float>(lines, x) || in_packs<bfloat16>(lines, x); }
+
+// Lines of float32 or bfloat16 in packs.
+template <int kUnroll, class Op>
+void reduce_packs(const char* name, ReduceLines lines, const Op& op, const Tensor& x, LineValues params, LineResults y,
+                  void* partials) {
+  const auto run = [&](auto zero) {
     using T = decltype(zero);
-    const auto run = [&](auto op) {
-      op.scale = scale;
-      op.root = root;
-      reduce_lines<decltype(op), T>("reduce", lines, op, x, {}, y, partials);
-    };
-    switch (kind) {
-      case Reduce::sum:
-        return run(SumOp<float>());
-      case Reduce::norm2:
-        return run(SumSquaresOp<float>());
-      case Reduce::max:
-        return run(ExtremeOp<float, true>());
-      case Reduce::min:
-        return run(ExtremeOp<float, false>());
-      default:
-        return any(zero, float());
-    }
+    const PackedLines<T, kPackSize<T>, kUnroll> from = {static_cast<const T*>(x.raw())};
+    launch_lines(name, lines, op, from, params, y, partials);
   };
-  x.dtype() == DType::bfloat16 ? with(bfloat16()) : with(float());
+  x.dtype() == DType::bfloat16 ? run(bfloat16()) : run(float());
 }
 
-// Calls body(zero of the element type, zero of the type that it is computed with).
-template <class Body>
-void dispatch_float(DType dtype, const Body& body) {
-  if (dtype == DType::float64)
-    body(double(), double());
-  else if (dtype == DType::bfloat16)
-    body(bfloat16(), float());
-  else
-    body(float(), float());
+// make(zero) is the op that computes in the type of `zero`.
+template <class Make>
+void reduce_any(const char* name, ReduceLines lines, const Make& make, const Tensor& x, LineValues params,
+                LineResults y, void* partials) {
+  if (x.dtype() == DType::float64) return reduce_singles(name, lines, make(double()), x, params, y, partials);
+  if (!in_packs(lines, x)) return reduce_singles(name, lines, make(float()), x, params, y, partials);
+  reduce_packs<2>(name, lines, make(float()), x, params, y, partials);
+}
+
+// The kinds whose lines have no parameter, to any results.
+void reduce_plain(ReduceLines lines, Reduce kind, double scale, const Tensor& x, LineResults y, void* partials) {
+  if (kind == Reduce::sum && in_packs(lines, x)) {
+    SumOp<float> op;
+    op.scale = scale;
+    op.root = false;
+    return reduce_packs<4>("reduce", lines, op, x, {}, y, partials);
+  }
+  const auto make = [&](auto zero) {
+    AnyOp<decltype(zero)> op;
+    op.scale = scale;
+    op.root = kind == Reduce::norm2;
+    op.kind = kind;
+    return op;
+  };
+  reduce_any("reduce", lines, make, x, {}, y, partials);
 }
 
 void reduce_param(ReduceLines lines, bool exponentials, const Tensor& x, LineValues params, const Tensor& y,
                   void* partials) {
-  dispatch_float(x.dtype(), [&](auto zero, auto compute) {
-    ParamOp<decltype(compute)> op;
+  const auto make = [&](auto zero) {
+    ParamOp<decltype(zero)> op;
     op.scale = 1.0;
     op.root = false;
     op.exponentials = exponentials;
-    reduce_lines<decltype(op), decltype(zero)>("reduce", lines, op, x, params, line_results(y), partials);
-  });
+    return op;
+  };
+  reduce_any("reduce", lines, make, x, params, line_results(y), partials);
 }
 
 int64_t partial_count(ReduceLines lines) {
@@ -236,11 +220,8 @@ void reduce_moments(ReduceLines lines, const Tensor& x, const Tensor& mean, cons
   double* const first = static_cast<double*>(workspace.raw());
   double* const partials = first + line_count(lines);
   reduce_plain(lines, Reduce::sum, 1.0 / double(lines.length), x, {first, DType::float64}, partials);
-  dispatch_float(x.dtype(), [&](auto zero, auto compute) {
-    const DeviationsOp<decltype(compute)> op = {double(lines.length), line_results(mean)};
-    reduce_lines<DeviationsOp<decltype(compute)>, decltype(zero)>(
-        "reduce_moments", lines, op, x, {first, DType::float64}, line_results(squares), partials);
-  });
+  const auto make = [&](auto zero) { return DeviationsOp<decltype(zero)>{double(lines.length), line_results(mean)}; };
+  reduce_any("reduce_moments", lines, make, x, {first, DType::float64}, line_results(squares), partials);
 }
 
 void reduce_var(const Tensor& within, const Tensor& between, double factor, double scale, bool root, const Tensor& y) {

@@ -68,21 +68,12 @@ struct PositionOp : IntegerOp {
   FASTCNN_DEVICE int64_t merge(int64_t a, int64_t b) const { return join(a, b); }
 };
 
-// Calls body(zero of the element type, zero of the type that it is compared in).
+// Calls body(zero of the type that elements are compared in).
 template <class Body>
-void dispatch_any(DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::float32:
-      return body(float(), float());
-    case DType::float64:
-      return body(double(), double());
-    case DType::bfloat16:
-      return body(bfloat16(), float());
-    case DType::int64:
-      return body(int64_t(), int64_t());
-    default:
-      return body(uint8_t(), uint8_t());
-  }
+void dispatch_compared(DType dtype, const Body& body) {
+  if (dtype == DType::float64) return body(double());
+  if (dtype == DType::float32 || dtype == DType::bfloat16) return body(float());
+  body(int64_t());
 }
 
 __global__ void reduce_scatter_kernel(const int64_t* index, LineValues g, LineResults grad, ReduceLines lines) {
@@ -97,26 +88,22 @@ __global__ void reduce_scatter_kernel(const int64_t* index, LineValues g, LineRe
 void reduce_exact(ReduceLines lines, Reduce kind, const Tensor& x, const Tensor& y, const Tensor& workspace) {
   ExactOp op;
   op.kind = kind;
-  if (x.dtype() == DType::int64)
-    reduce_lines<ExactOp, int64_t>("reduce_exact", lines, op, x, {}, line_results(y), workspace.raw());
-  else
-    reduce_lines<ExactOp, uint8_t>("reduce_exact", lines, op, x, {}, line_results(y), workspace.raw());
+  reduce_singles("reduce_exact", lines, op, x, {}, line_results(y), workspace.raw());
 }
 
 void reduce_truth(ReduceLines lines, bool all, const Tensor& x, const Tensor& y, const Tensor& workspace) {
-  dispatch_any(x.dtype(), [&](auto zero, auto compute) {
-    TruthOp<decltype(compute)> op;
+  dispatch_compared(x.dtype(), [&](auto zero) {
+    TruthOp<decltype(zero)> op;
     op.all = all;
-    launch_lines<decltype(op), decltype(zero), 1>("reduce_truth", lines, op, x, {}, line_results(y), workspace.raw());
+    reduce_singles("reduce_truth", lines, op, x, {}, line_results(y), workspace.raw());
   });
 }
 
 void reduce_index(ReduceLines lines, const Tensor& x, const Tensor& value, const Tensor& index,
                   const Tensor& workspace) {
-  dispatch_any(x.dtype(), [&](auto zero, auto compute) {
-    const PositionOp<decltype(compute)> op = {};
-    launch_lines<PositionOp<decltype(compute)>, decltype(zero), 1>("reduce_index", lines, op, x, line_values(value),
-                                                                   line_results(index), workspace.raw());
+  dispatch_compared(x.dtype(), [&](auto zero) {
+    reduce_singles("reduce_index", lines, PositionOp<decltype(zero)>(), x, line_values(value), line_results(index),
+                   workspace.raw());
   });
 }
 

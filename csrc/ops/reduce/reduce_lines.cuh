@@ -13,7 +13,7 @@ namespace fastcnn {
 namespace cuda {
 
 constexpr int kLineThreads = 256;
-constexpr int kLineUnroll = 4;         // packs that a thread loads before it uses the first
+constexpr int kLineUnroll = 4;         // packs of a thread that pay for one more thread or chunk
 constexpr int kStep = 64;              // packs per Acc
 constexpr int64_t kLineBlocks = 1024;  // about, of a reduction of few lines
 
@@ -66,6 +66,21 @@ struct LineResults {
   }
 };
 inline LineResults line_results(const Tensor& t) { return {t.raw(), t.dtype()}; }
+
+// What the kernels read: x in packs of N elements, of which a thread loads U before it uses the first, or element by
+// element, of a type known at run time.
+template <class T, int N, int U>
+struct PackedLines {
+  static constexpr int V = N, kUnroll = U;
+  const T* data;
+  FASTCNN_DEVICE Pack<T, N> load(int64_t i) const { return load_pack<N>(data + i); }
+};
+template <class In>
+struct SingleLines {
+  static constexpr int V = 1, kUnroll = 1;
+  LineValues data;
+  FASTCNN_DEVICE Pack<In, 1> load(int64_t i) const { return {{data.get<In>(i)}}; }
+};
 
 // The cut of a reduction, by shape and pack size only.
 //   inner == 1: `lanes` threads per line (1 to 32, or the block), chunks of `rows` elements.
@@ -123,34 +138,41 @@ struct LineOutput {
   }
 };
 
-// Accumulates packs first, first + step, ... below end, `stride` elements apart, into V accumulators and calls
-// fold(accumulators) after every kStep packs. Element v of pack i is row i * row_of_pack + v * row_in_pack of its line.
-template <class Op, class T, int V, class Fold>
-FASTCNN_DEVICE void accumulate_packs(const Op& op, const T* x, int64_t stride, int64_t first, int64_t step, int64_t end,
-                                     const typename Op::Param (&param)[V], int row_of_pack, int row_in_pack,
-                                     const Fold& fold) {
+// Accumulates packs first, first + step, ... below end into V accumulators and calls fold(accumulators) after every
+// kStep packs. Pack i is at origin + i * stride; its element v is row i * row_of_pack + v * row_in_pack of its line.
+template <class Op, class Lines, class Fold>
+FASTCNN_DEVICE void accumulate_packs(const Op& op, const Lines& x, int64_t origin, int64_t stride, int64_t first,
+                                     int64_t step, int64_t end, const typename Op::Param (&param)[Lines::V],
+                                     int row_of_pack, int row_in_pack, const Fold& fold) {
+  constexpr int V = Lines::V, kUnroll = Lines::kUnroll;
+  using Loaded = decltype(x.load(0));
+#pragma unroll 1
   for (int64_t i = first; i < end;) {
     typename Op::Acc acc[V];
 #pragma unroll
     for (int v = 0; v < V; ++v) acc[v] = op.identity();
     const int64_t stop = end - i > kStep * step ? i + kStep * step : end;
-    for (; i + (kLineUnroll - 1) * step < stop; i += kLineUnroll * step) {
-      Pack<T, V> pack[kLineUnroll];
+#pragma unroll 1
+    for (; i + (kUnroll - 1) * step < stop; i += kUnroll * step) {
+      Loaded pack[kUnroll];
 #pragma unroll
-      for (int u = 0; u < kLineUnroll; ++u) pack[u] = load_pack<V>(x + (i + u * step) * stride);
+      for (int u = 0; u < kUnroll; ++u) pack[u] = x.load(origin + (i + u * step) * stride);
 #pragma unroll
-      for (int u = 0; u < kLineUnroll; ++u)
+      for (int u = 0; u < kUnroll; ++u)
 #pragma unroll
         for (int v = 0; v < V; ++v)
           acc[v] = op.accumulate(acc[v], typename Op::In(to_compute(pack[u][v])), param[v],
                                  (i + u * step) * row_of_pack + v * row_in_pack);
     }
-    for (; i < stop; i += step) {
-      const Pack<T, V> pack = load_pack<V>(x + i * stride);
+    if constexpr (kUnroll > 1) {
+#pragma unroll 1
+      for (; i < stop; i += step) {
+        const Loaded pack = x.load(origin + i * stride);
 #pragma unroll
-      for (int v = 0; v < V; ++v)
-        acc[v] =
-            op.accumulate(acc[v], typename Op::In(to_compute(pack[v])), param[v], i * row_of_pack + v * row_in_pack);
+        for (int v = 0; v < V; ++v)
+          acc[v] =
+              op.accumulate(acc[v], typename Op::In(to_compute(pack[v])), param[v], i * row_of_pack + v * row_in_pack);
+      }
     }
     fold(acc);
   }
@@ -188,9 +210,10 @@ struct FoldLines {
 };
 
 // inner == 1. A pack is V elements of the line.
-template <class Op, class T, int V>
-__global__ void reduce_rows_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
+template <class Op, class Lines>
+__global__ void reduce_rows_kernel(Lines x, LineOutput<Op> to, LinePlan p) {
   using Total = typename Op::Total;
+  constexpr int V = Lines::V;
   const int in_block = int(threadIdx.x) / p.lanes, lane = int(threadIdx.x) - in_block * p.lanes;
   const int64_t unit = blockIdx.x / p.chunks, chunk = blockIdx.x - unit * p.chunks;
   const int64_t o = unit * p.group + in_block;
@@ -200,8 +223,8 @@ __global__ void reduce_rows_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
     typename Op::Param param[V];
 #pragma unroll
     for (int v = 0; v < V; ++v) param[v] = to.op.parameter(to.param, o);
-    accumulate_packs<Op, T, V>(to.op, x + o * p.length, V, begin / V + lane, p.lanes, end / V, param, V, 1,
-                               FoldPack<Op, V>{to.op, total});
+    accumulate_packs(to.op, x, o * p.length, V, begin / V + lane, p.lanes, end / V, param, V, 1,
+                     FoldPack<Op, V>{to.op, total});
   }
   const MergeTotals<Op> merge = {to.op};
   total = p.lanes > kWarpSize ? block_reduce<kLineThreads>(total, merge) : lanes_reduce(total, p.lanes, merge);
@@ -210,9 +233,10 @@ __global__ void reduce_rows_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
 
 // inner > 1. A pack is V neighbouring lines. Shared memory: the totals of the block's depth, (group, depth, lanes * V),
 // so that results are finished one by one in a loop.
-template <class Op, class T, int V>
-__global__ void reduce_columns_kernel(const T* x, LineOutput<Op> to, LinePlan p) {
+template <class Op, class Lines>
+__global__ void reduce_columns_kernel(Lines x, LineOutput<Op> to, LinePlan p) {
   using Total = typename Op::Total;
+  constexpr int V = Lines::V;
   const int slot = int(threadIdx.x) / p.lanes, lane = int(threadIdx.x) - slot * p.lanes;
   const int in_block = slot / p.depth, row = slot - in_block * p.depth;
   const int64_t tile = blockIdx.x % p.tiles, rest = blockIdx.x / p.tiles;
@@ -227,14 +251,15 @@ __global__ void reduce_columns_kernel(const T* x, LineOutput<Op> to, LinePlan p)
     typename Op::Param param[V];
 #pragma unroll
     for (int v = 0; v < V; ++v) param[v] = to.op.parameter(to.param, o * p.inner + c + v);
-    accumulate_packs<Op, T, V>(to.op, x + o * p.length * p.inner + c, p.inner, begin + row, p.depth, end, param, 1, 0,
-                               FoldLines<Op, V>{to.op, total});
+    accumulate_packs(to.op, x, o * p.length * p.inner + c, p.inner, begin + row, p.depth, end, param, 1, 0,
+                     FoldLines<Op, V>{to.op, total});
   }
   FASTCNN_DYNAMIC_SHARED(Total, shared);
   const int width = p.lanes * V;
 #pragma unroll
   for (int v = 0; v < V; ++v) shared[slot * width + lane * V + v] = total[v];
   __syncthreads();
+#pragma unroll 1
   for (int i = int(threadIdx.x); i < p.group * width; i += int(blockDim.x)) {
     const int g = i / width, column = i - g * width;
     const int64_t line = tile * width + column, of = rest / p.chunks * p.group + g;
@@ -260,34 +285,29 @@ __global__ void reduce_chunks_kernel(LineOutput<Op> to, LinePlan p) {
   if (lane == 0 && line < p.outer * p.inner) to.op.store(to.y, line, total, to.param);
 }
 
-template <class Op, class T, int V>
-void launch_lines(const char* name, ReduceLines lines, const Op& op, const Tensor& x, LineValues param, LineResults y,
+template <class Op, class Lines>
+void launch_lines(const char* name, ReduceLines lines, const Op& op, const Lines& x, LineValues param, LineResults y,
                   void* partials) {
+  constexpr int V = Lines::V;
   const LinePlan p = plan_lines(lines, V);
   const LineOutput<Op> to = {op, param, y, static_cast<typename Op::Total*>(partials)};
-  const T* const from = static_cast<const T*>(x.raw());
   const std::initializer_list<int64_t> sizes = {lines.outer, lines.length, lines.inner};
   if (lines.inner == 1)
-    launch(name, sizes, Grid{p.blocks()}, Block{kLineThreads}, 0, &reduce_rows_kernel<Op, T, V>, from, to, p);
+    launch(name, sizes, Grid{p.blocks()}, Block{kLineThreads}, 0, &reduce_rows_kernel<Op, Lines>, x, to, p);
   else
     launch(name, sizes, Grid{p.blocks()}, Block{p.lanes * p.depth * p.group},
-           int64_t(sizeof(typename Op::Total)) * p.lanes * p.depth * p.group * V, &reduce_columns_kernel<Op, T, V>,
-           from, to, p);
+           int64_t(sizeof(typename Op::Total)) * p.lanes * p.depth * p.group * V, &reduce_columns_kernel<Op, Lines>, x,
+           to, p);
   if (p.chunks > 1)
     launch(name, sizes, grid_for(lines.outer * lines.inner, kLineThreads / kWarpSize), Block{kLineThreads}, 0,
            &reduce_chunks_kernel<Op>, to, p);
 }
 
-// With packs of 16 bytes (8 of uint8) where the lines allow it.
-template <class Op, class T>
-void reduce_lines(const char* name, ReduceLines lines, const Op& op, const Tensor& x, LineValues param, LineResults y,
-                  void* partials) {
-  constexpr int V = kPackSize<T> < 8 ? kPackSize<T> : 8;
-  const int64_t adjacent = lines.inner == 1 ? lines.length : lines.inner;
-  if (is_aligned(x.raw()) && adjacent % V == 0)
-    launch_lines<Op, T, V>(name, lines, op, x, param, y, partials);
-  else
-    launch_lines<Op, T, 1>(name, lines, op, x, param, y, partials);
+// Element by element, computed as Op::In.
+template <class Op>
+void reduce_singles(const char* name, ReduceLines lines, const Op& op, const Tensor& x, LineValues param, LineResults y,
+                    void* partials) {
+  launch_lines(name, lines, op, SingleLines<typename Op::In>{line_values(x)}, param, y, partials);
 }
 
 }  // namespace cuda

@@ -7,7 +7,8 @@ namespace fastcnn {
 namespace cuda {
 
 constexpr int kRowThreads = 256;
-constexpr int kRowUnroll = 4;              // packs that a thread loads before it uses the first
+constexpr int kRowPacks = 4;               // of a thread, where that leaves it lanes to share a row with
+constexpr int kRowUnroll = 2;              // packs that a thread loads before it uses the first
 constexpr int64_t kLongestWarpRow = 1024;  // longer rows have a block of their own
 
 // The threads of one row of n elements: `lanes` (a power of two up to 32) neighbouring ones, or (kBlock) all 256.
@@ -25,10 +26,10 @@ struct RowThreads {
   }
 };
 
-// Lanes for rows of `packs` packs such that every thread has about kRowUnroll.
+// Lanes for rows of `packs` packs such that every thread has about kRowPacks.
 inline int row_lanes(int64_t packs) {
   int lanes = 1;
-  while (lanes < kWarpSize && lanes * kRowUnroll < packs) lanes *= 2;
+  while (lanes < kWarpSize && lanes * kRowPacks < packs) lanes *= 2;
   return lanes;
 }
 
@@ -37,12 +38,10 @@ inline int row_lanes(int64_t packs) {
 struct MaxAndSum {
   float max = -3.402823466e38f, sum = 0.0f;
   FASTCNN_DEVICE void add(float x) {
-    if (x > max || x != x) {
-      sum = sum * expf(max - x) + 1.0f;
-      max = x;
-    } else {
-      sum += expf(x - max);
-    }
+    const bool larger = x > max || x != x;
+    const float e = expf(larger ? max - x : x - max);
+    sum = larger ? sum * e + 1.0f : sum + e;
+    max = larger ? x : max;
   }
 };
 
@@ -60,6 +59,7 @@ FASTCNN_DEVICE MaxAndSum reduce_row(const Threads& threads, MaxAndSum mine) {
 template <int V, class T, class Threads, class Body>
 FASTCNN_DEVICE void for_row(const Threads& threads, const T* x, int64_t n, Body& body) {
   const int64_t step = int64_t(threads.lanes) * V;
+#pragma unroll 1
   for (int64_t i = int64_t(threads.lane) * V; i < n; i += kRowUnroll * step) {
     Pack<T, V> pack[kRowUnroll];
 #pragma unroll

@@ -165,7 +165,7 @@ struct ColumnsPlan {
 };
 ColumnsPlan columns_plan(const SoftmaxShape& s, int V) {
   const ColumnTiles t = column_tiles(s.inner / V);
-  int depth = s.length < t.depth * kRowUnroll ? int(s.length / kRowUnroll) : t.depth;
+  int depth = s.length < t.depth * kRowPacks ? int(s.length / kRowPacks) : t.depth;
   depth = depth < 1 ? 1 : depth;
   return {s.outer, s.length, s.inner, t.tiles, t.lanes, depth, t.depth / depth};
 }
@@ -190,6 +190,7 @@ __global__ void softmax_columns_kernel(const T* x, T* y, ColumnsPlan p, bool log
   const ColumnsPlace at = columns_place<V>(p);
   MaxAndSum mine[V];
   if (at.active)
+#pragma unroll 1
     for (int64_t r = at.row; r < p.length; r += p.depth) {
       const Pack<T, V> pack = load_pack<V>(x + at.start + r * p.inner);
 #pragma unroll
@@ -203,8 +204,10 @@ __global__ void softmax_columns_kernel(const T* x, T* y, ColumnsPlan p, bool log
 #pragma unroll
   for (int v = 0; v < V; ++v) {
     max[v] = shared[first * V + v].max;
+#pragma unroll 1
     for (int d = 1; d < p.depth; ++d) max[v] = MaxOp()(max[v], shared[(first + d * p.lanes) * V + v].max);
     float sum = 0.0f;
+#pragma unroll 1
     for (int d = 0; d < p.depth; ++d) {
       const MaxAndSum other = shared[(first + d * p.lanes) * V + v];
       sum += other.sum * expf(other.max - max[v]);
@@ -212,6 +215,7 @@ __global__ void softmax_columns_kernel(const T* x, T* y, ColumnsPlan p, bool log
     scale[v] = log ? logf(sum) : 1.0f / sum;
   }
   if (!at.active) return;
+#pragma unroll 1
   for (int64_t r = at.row; r < p.length; r += p.depth) {
     const Pack<T, V> pack = load_pack<V>(x + at.start + r * p.inner);
     Pack<T, V> out;
@@ -230,6 +234,7 @@ __global__ void softmax_backward_columns_kernel(const T* y, const T* g, T* grad_
 #pragma unroll
   for (int v = 0; v < V; ++v) sum[v] = 0.0f;
   if (at.active)
+#pragma unroll 1
     for (int64_t r = at.row; r < p.length; r += p.depth) {
       const Pack<T, V> result = load_pack<V>(y + at.start + r * p.inner);
       const Pack<T, V> gradient = load_pack<V>(g + at.start + r * p.inner);
@@ -243,9 +248,11 @@ __global__ void softmax_backward_columns_kernel(const T* y, const T* g, T* grad_
 #pragma unroll
   for (int v = 0; v < V; ++v) {
     sum[v] = 0.0f;
+#pragma unroll 1
     for (int d = 0; d < p.depth; ++d) sum[v] += shared[(first + d * p.lanes) * V + v];
   }
   if (!at.active) return;
+#pragma unroll 1
   for (int64_t r = at.row; r < p.length; r += p.depth) {
     const Pack<T, V> result = load_pack<V>(y + at.start + r * p.inner);
     const Pack<T, V> gradient = load_pack<V>(g + at.start + r * p.inner);
@@ -288,7 +295,8 @@ template <class T, int V>
 void softmax_packs(const SoftmaxShape& s, bool log, const T* x, const T* g, T* to) {
   if (s.inner > 1) return softmax_columns<T, V>(s, log, x, g, to);
   if (s.length <= 8 * kWarpSize) return softmax_short_rows<T, V, 8 / V>(s, log, x, g, to);
-  if (s.length <= kLongestWarpRow) return softmax_short_rows<T, V, 32 / V>(s, log, x, g, to);
+  if constexpr (V > 1)
+    if (s.length <= kLongestWarpRow) return softmax_short_rows<T, V, 32 / V>(s, log, x, g, to);
   if (g)
     launch("softmax_backward", {s.outer, s.length}, Grid{s.outer}, Block{kRowThreads}, 0,
            &softmax_backward_long_rows_kernel<T, V>, x, g, to, s.length, log);

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kSumThreads)
     args.kept.offsets(kept, base);
     const int64_t begin = split * plan.items_per_split, stop = begin + plan.items_per_split;
     const int64_t end = stop < args.reduced.count ? stop : args.reduced.count;
-#pragma unroll 4
+#pragma unroll 2
     for (int64_t r = begin + row; r < end; r += plan.depth) {
       int64_t offset[1];
       args.reduced.offsets(r, offset);
@@ -54,6 +54,7 @@ __global__ void __launch_bounds__(kSumThreads)
   }
 #pragma unroll
   for (int j = 0; j < N; ++j) sums[thread][j] = total[j];
+#pragma unroll 1
   for (int rows = plan.depth; rows > 1;) {
     const int half = (rows + 1) / 2;
     __syncthreads();
@@ -89,7 +90,7 @@ __global__ void __launch_bounds__(kSumThreads)
     args.kept.offsets(result, base);
     const int64_t begin = split * plan.items_per_split, stop = begin + plan.items_per_split;
     const int64_t end = stop < args.reduced.count ? stop : args.reduced.count;
-#pragma unroll 4
+#pragma unroll 2
     for (int64_t i = begin + lane; i < end; i += plan.lanes) {
       int64_t offset[1];
       args.reduced.offsets(i, offset);

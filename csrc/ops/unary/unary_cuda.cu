@@ -223,12 +223,8 @@ bool with_constant(UnaryOp op, const Call& call) {
     FASTCNN_CASE(gelu_tanh)
     FASTCNN_CASE(silu)
     FASTCNN_CASE(exp)
-    FASTCNN_CASE(log)
-    FASTCNN_CASE(sqrt)
-    FASTCNN_CASE(rsqrt)
     FASTCNN_CASE(abs)
     FASTCNN_CASE(neg)
-    FASTCNN_CASE(reciprocal)
     FASTCNN_CASE(square)
     FASTCNN_CASE(clamp)
 #undef FASTCNN_CASE
