@@ -41,6 +41,9 @@ GROUPED = [
     (2, 7, 15, 8, 8, (1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
     (1, 5, 29, 16, 2, (5, 1), (2, 2), (2, 2, 0, 0), (1, 1)),
     (2, 6, 13, 4, 4, (3, 2), (1, 1), (1, 1, 1, 0), (1, 1)),
+    (2, 14, 14, 3, 16, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+    (1, 15, 18, 2, 16, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1)),
+    (2, 5, 9, 2, 16, (2, 1), (1, 1), (0, 0, 1, 0), (1, 1)),
 ]
 
 # N, C, H, W, kernel, stride, padding, dilation: pairs of rows and a last one alone, blocks of 8, 7, 4 and 1 pixels that
@@ -120,7 +123,7 @@ def test_grouped_equals_float64(case: Any, isa: str) -> None:
     n, h, w, groups, per_group, kernel, *others = case
     options = (*others, groups)
     shape, weight = (n, groups * per_group, h, w), (groups * per_group, per_group, *kernel)
-    if isa != "scalar" and not (isa == "avx2" and per_group == 8):
+    if isa != "scalar" and not (isa == "avx2" and per_group == 16):
         assert _C.conv2d_algorithms(shape, weight, *options)[0] == "grouped"
     for relu in (False, True):
         compare(shape, weight, options, relu, seed=h)
@@ -173,6 +176,10 @@ def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
     assert algorithms(8, 64, 56, 64, 3, g=2) == ("direct", "direct", "direct")
     assert algorithms(8, 128, 56, 128, 3, g=32) == (grouped, grouped, grouped)
     assert algorithms(8, 128, 56, 128, 3, s=2, g=32) == (grouped, grouped, grouped)
+    assert algorithms(8, 256, 28, 256, 3, g=32) == (grouped, grouped, grouped)
+    whole = grouped if isa == "avx512" else "direct"  # groups of 16 channels: one vector
+    assert algorithms(8, 512, 14, 512, 3, g=32) == (whole, whole, whole)
+    assert algorithms(8, 1024, 7, 1024, 3, g=32) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 3, g=64) == ("depthwise", "depthwise", "depthwise")
     assert algorithms(8, 3, 56, 64, 3)[0] == "direct"
     fc.set_precision("highest")
