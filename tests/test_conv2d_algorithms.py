@@ -44,6 +44,7 @@ GROUPED = [
     (2, 14, 14, 3, 16, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
     (1, 15, 18, 2, 16, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1)),
     (2, 5, 9, 2, 16, (2, 1), (1, 1), (0, 0, 1, 0), (1, 1)),
+    (3, 6, 7, 21, 16, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),  # slices of 176 and 160 channels
 ]
 
 # N, C, H, W, kernel, stride, padding, dilation: pairs of rows and a last one alone, blocks of 8, 7, 4 and 1 pixels that
@@ -144,7 +145,11 @@ def test_depthwise_of_large_maps_equals_float64(isa: str) -> None:
         compare((8, 40, 160, 160), (40, 1, 3, 3), ((stride, stride), (1, 1, 1, 1), (1, 1), 40), False, seed=stride)
 
 
-@pytest.mark.parametrize(("channels", "filters", "groups"), [(40, 56, 1), (40, 40, 40)], ids=["winograd", "depthwise"])
+@pytest.mark.parametrize(
+    ("channels", "filters", "groups"),
+    [(40, 56, 1), (40, 40, 40), (48, 48, 6)],
+    ids=["winograd", "depthwise", "grouped"],
+)
 def test_results_do_not_depend_on_threads_or_old_memory(channels: int, filters: int, groups: int) -> None:
     rng = np.random.default_rng(0)
     weight = (filters, channels // groups, 3, 3)

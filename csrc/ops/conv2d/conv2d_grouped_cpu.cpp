@@ -12,6 +12,7 @@
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_band.h"
+#include "ops/matmul/transpose.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
@@ -23,7 +24,8 @@ constexpr int64_t kMaxTaps = 3;                                 // of a row
 constexpr int kPixels = simd::kVectorRegisters == 32 ? 14 : 8;  // neighbouring outputs of a register block
 constexpr int kSkew = simd::kVectorRegisters == 32 ? 4 : 1;
 constexpr int kGradientPixels = 7;
-constexpr int64_t kGradientRows = 4;  // of the output, between additions to the sums in memory
+constexpr int64_t kReducedFloats = 64 * 1024;  // partial sums that a chunk of the reduction reads
+constexpr int64_t kGradientRows = 4;           // of the output, between additions to the sums in memory
 constexpr int kPermutedChannels = simd::kVectorRegisters == 32 ? 4 : 2;  // of the weight gradient's register block
 constexpr int kBroadcastChannels = simd::kVectorRegisters == 32 ? 8 : 4;
 
@@ -266,7 +268,7 @@ void conv2d_grouped_correlate(const Correlation& conv, const float* x, const flo
   });
 }
 
-// A chunk owns a part of the bands.
+// A chunk owns a part of the bands and a slice of the channels.
 void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* input, const float* grad_output,
                                    float* partial, float* bias_partial, float* scratch, int64_t scratch_floats) {
   const Correlation& conv = plan.conv;
@@ -279,12 +281,14 @@ void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* inpu
                                 : conv.C == 2 ? gradient_row<false, 2>(conv.taps_w, conv.stride_w)
                                               : gradient_row<false, kPermutedChannels>(conv.taps_w, conv.stride_w);
 
-  parallel_for(plan.splits, [&](int64_t split) {
+  parallel_for(plan.splits * plan.slices, [&](int64_t chunk) {
+    const int64_t split = chunk / plan.slices, first = chunk % plan.slices * plan.slice;
+    const int64_t last = min_of(first + plan.slice, channels);
     float* copy = scratch + current_worker() * scratch_floats;
     float* sums = partial + split * channels / kWidth * filters;
-    memset(sums, 0, size_t(channels / kWidth * filters) * sizeof(float));
+    memset(sums + first / kWidth * filters, 0, size_t((last - first) / kWidth * filters) * sizeof(float));
     float* bias_sums = bias_partial ? bias_partial + split * channels : nullptr;
-    if (bias_sums) memset(bias_sums, 0, size_t(channels) * sizeof(float));
+    if (bias_sums) memset(bias_sums + first, 0, size_t(last - first) * sizeof(float));
     GradientRowArguments args;
     args.pixels = conv.W_out;
     args.x_pixel = conv.pixel;
@@ -294,17 +298,17 @@ void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* inpu
     args.G = conv.C;
     for (int64_t b = bands * split / plan.splits; b < bands * (split + 1) / plan.splits; ++b) {
       const Band band = band_of(conv, b);
-      copy_band(conv, band, input, channels, channels, copy);
+      copy_band(conv, band, input + first, channels, last - first, copy);
       for (int64_t n = band.image_begin; n < band.image_end; ++n) {
         for (int64_t r = band.row_begin; r < band.row_end; r += args.rows) {
           args.rows = min_of(kGradientRows, band.row_end - r);
           const float* row =
               copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
-          for (int64_t o = 0; o < channels; o += kWidth) {
+          for (int64_t o = first; o < last; o += kWidth) {
             args.grad_output = grad_output + (n * conv.H_out + r) * conv.W_out * channels + o;
             if (bias_sums) add_row(args.grad_output, args.rows * conv.W_out, channels, bias_sums + o);
             for (int64_t h = 0; h < conv.taps_h; ++h) {
-              args.x = row + h * conv.dilation_h * conv.row + o;
+              args.x = row + h * conv.dilation_h * conv.row + (o - first);
               for (args.c = 0; args.c < conv.C; args.c += step) {
                 args.partial = sums + o / kWidth * filters + (h * conv.taps_w * conv.C + args.c) * kWidth;
                 kernel(args);
@@ -327,14 +331,20 @@ void conv2d_grouped_weight_reduce(const WeightGradient& plan, const float* parti
     for (int64_t s = 1; s < plan.splits; ++s) sum = sum + simd::load(from + s * stride);
     return sum;
   };
-  for (int64_t o = 0; o < channels; o += kWidth) {
-    for (int64_t row = 0; row < rows; ++row) {
-      float sums[kWidth];
-      simd::store(sums, sum_of_splits(partial + o * rows + row * kWidth, channels * rows));
-      for (int64_t lane = 0; lane < kWidth; ++lane) grad_weight[(o + lane) * rows + row] = sums[lane];
+  constexpr int64_t kBlock = 16;  // rows
+  const int64_t vectors_per_chunk = kReducedFloats / (plan.splits * rows * kWidth) + 1;
+  parallel_ranges(channels / kWidth, vectors_per_chunk, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin * kWidth; o < end * kWidth; o += kWidth) {
+      for (int64_t row = 0; row < rows; row += kBlock) {
+        float sums[kBlock * kWidth];
+        const int64_t count = min_of(kBlock, rows - row);
+        for (int64_t i = 0; i < count; ++i)
+          simd::store(sums + i * kWidth, sum_of_splits(partial + o * rows + (row + i) * kWidth, channels * rows));
+        transpose_rows(sums, kWidth, count, kWidth, grad_weight + o * rows + row, rows);
+      }
+      if (grad_bias) simd::store(grad_bias + o, sum_of_splits(bias_partial + o, channels));
     }
-    if (grad_bias) simd::store(grad_bias + o, sum_of_splits(bias_partial + o, channels));
-  }
+  });
 }
 
 }  // namespace FASTCNN_ISA
