@@ -41,6 +41,27 @@ GROUPED = [
     (2, 7, 15, 8, 8, (1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
     (1, 5, 29, 16, 2, (5, 1), (2, 2), (2, 2, 0, 0), (1, 1)),
     (2, 6, 13, 4, 4, (3, 2), (1, 1), (1, 1, 1, 0), (1, 1)),
+    (2, 14, 14, 3, 16, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+    (1, 15, 18, 2, 16, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1)),
+    (2, 5, 9, 2, 16, (2, 1), (1, 1), (0, 0, 1, 0), (1, 1)),
+    (3, 6, 7, 21, 16, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),  # slices of 176 and 160 channels
+]
+
+# N, C, H, W, kernel, stride, padding, dilation: pairs of rows and a last one alone, blocks of 8, 7, 4 and 1 pixels that
+# fit or overlap, windows wider than the image, whole vectors of channels and parts, strided and dilated rows.
+DEPTHWISE = [
+    (2, 32, 9, 16, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+    (1, 40, 17, 14, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+    (2, 16, 11, 21, (5, 5), (1, 1), (2, 2, 2, 2), (1, 1)),
+    (1, 24, 12, 19, (7, 7), (1, 1), (3, 3, 3, 3), (1, 1)),
+    (2, 16, 3, 2, (7, 7), (1, 1), (3, 3, 3, 3), (1, 1)),
+    (1, 16, 10, 5, (5, 3), (1, 1), (4, 0, 2, 2), (1, 1)),
+    (1, 33, 10, 18, (3, 3), (1, 1), (2, 2, 1, 1), (2, 1)),
+    (1, 16, 10, 18, (1, 3), (1, 1), (2, 2, 1, 1), (1, 1)),
+    (2, 48, 19, 17, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1)),
+    (1, 16, 15, 33, (5, 5), (2, 2), (2, 2, 2, 2), (1, 1)),
+    (1, 32, 15, 30, (7, 7), (2, 2), (3, 3, 3, 3), (1, 1)),
+    (1, 16, 14, 20, (3, 5), (2, 1), (1, 1, 2, 2), (1, 1)),
 ]
 
 
@@ -103,17 +124,38 @@ def test_grouped_equals_float64(case: Any, isa: str) -> None:
     n, h, w, groups, per_group, kernel, *others = case
     options = (*others, groups)
     shape, weight = (n, groups * per_group, h, w), (groups * per_group, per_group, *kernel)
-    if isa != "scalar" and not (isa == "avx2" and per_group == 8):
+    if isa != "scalar" and not (isa == "avx2" and per_group == 16):
         assert _C.conv2d_algorithms(shape, weight, *options)[0] == "grouped"
     for relu in (False, True):
         compare(shape, weight, options, relu, seed=h)
 
 
-def test_winograd_does_not_depend_on_threads_or_old_memory() -> None:
+@pytest.mark.parametrize("case", DEPTHWISE, ids=lambda c: f"n{c[0]}-c{c[1]}-h{c[2]}w{c[3]}-k{c[4]}-s{c[5]}-d{c[7]}")
+def test_depthwise_equals_float64(case: Any, isa: str) -> None:
+    n, c, h, w, kernel, *others = case
+    options = (*others, c)
+    assert _C.conv2d_algorithms((n, c, h, w), (c, 1, *kernel), *options) == ("depthwise",) * 3
+    for relu in (False, True):
+        compare((n, c, h, w), (c, 1, *kernel), options, relu, seed=h)
+
+
+def test_depthwise_of_large_maps_equals_float64(isa: str) -> None:
+    """More than a cache holds: the next rows are fetched ahead, up to the end of the input."""
+    for stride in (1, 2):
+        compare((8, 40, 160, 160), (40, 1, 3, 3), ((stride, stride), (1, 1, 1, 1), (1, 1), 40), False, seed=stride)
+
+
+@pytest.mark.parametrize(
+    ("channels", "filters", "groups"),
+    [(40, 56, 1), (40, 40, 40), (48, 48, 6)],
+    ids=["winograd", "depthwise", "grouped"],
+)
+def test_results_do_not_depend_on_threads_or_old_memory(channels: int, filters: int, groups: int) -> None:
     rng = np.random.default_rng(0)
-    shapes = {"input": (3, 40, 17, 22), "weight": (56, 40, 3, 3), "bias": (56,), "grad": (3, 56, 17, 22)}
+    weight = (filters, channels // groups, 3, 3)
+    shapes = {"input": (3, channels, 17, 22), "weight": weight, "bias": (filters,), "grad": (3, filters, 17, 22)}
     arrays = {name: rng.uniform(-1, 1, size).astype(np.float32) for name, size in shapes.items()}
-    options = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    options = ((1, 1), (1, 1, 1, 1), (1, 1), groups)
     results = []
     for threads, poison in ((1, False), (2, False), (3, True)):
         _C.set_num_threads(threads)
@@ -139,6 +181,10 @@ def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
     assert algorithms(8, 64, 56, 64, 3, g=2) == ("direct", "direct", "direct")
     assert algorithms(8, 128, 56, 128, 3, g=32) == (grouped, grouped, grouped)
     assert algorithms(8, 128, 56, 128, 3, s=2, g=32) == (grouped, grouped, grouped)
+    assert algorithms(8, 256, 28, 256, 3, g=32) == (grouped, grouped, grouped)
+    whole = grouped if isa == "avx512" else "direct"  # groups of 16 channels: one vector
+    assert algorithms(8, 512, 14, 512, 3, g=32) == (whole, whole, whole)
+    assert algorithms(8, 1024, 7, 1024, 3, g=32) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 3, g=64) == ("depthwise", "depthwise", "depthwise")
     assert algorithms(8, 3, 56, 64, 3)[0] == "direct"
     fc.set_precision("highest")

@@ -162,8 +162,8 @@ FASTCNN_DECLARE_CPU(void, winograd_weight_partial, const WinogradWeight& plan, c
 FASTCNN_DECLARE_CPU(void, winograd_weight_reduce, const WinogradWeight& plan, const float* partial,
                     const float* bias_partial, float* grad_weight, float* grad_bias)
 
-// conv2d_grouped_cpu.cpp: groups of 2, 4 or 8 input and as many output channels. Packed weights are (vectors of
-// channels, taps_h, C, taps_w, lanes), partial sums (splits, vectors, taps_h, taps_w, C, lanes).
+// conv2d_grouped_cpu.cpp: groups of 2, 4, 8 or 16 input and as many output channels, up to one vector. Packed weights
+// are (vectors of channels, taps_h, C, taps_w, lanes), partial sums (splits, vectors, taps_h, taps_w, C, lanes).
 FASTCNN_DECLARE_CPU(bool, conv2d_grouped_suits, const Correlation& conv)
 FASTCNN_DECLARE_CPU(void, conv2d_grouped_pack, const Correlation& conv, const WeightView& view, const float* weight,
                     float* packed)

@@ -14,6 +14,7 @@ constexpr int kPixels = 4;  // of a register block of the forward kernel, times 
 constexpr int kVectors = 2;
 constexpr int kTaps = simd::kVectorRegisters == 32 ? 12 : 9;  // accumulators of the weight gradient
 constexpr int64_t kRowsPerChunk = 8;
+constexpr int64_t kCachedFloats = 6 << 20;  // larger inputs and outputs together are fetched ahead
 
 // Pixels [begin, end) of output row `row` of image n see taps [h0, h1) x [w0, w1); the others fall into the padding.
 struct Run {
@@ -57,7 +58,7 @@ struct ForwardArguments {
   const float* weight;  // of tap (0, 0), at the first channel
   const float* bias;    // may be null
   float* y;             // of output pixel 0
-  int64_t x_step, y_step, x_row, x_tap_row, x_tap, channels, taps_w;
+  int64_t x_step, y_step, x_row, y_row, x_tap_row, x_tap, channels, taps_h, taps_w;
   int64_t lanes;  // of the last vector
   bool relu;
 };
@@ -121,58 +122,109 @@ void forward_pixels(ForwardArguments args, const Run& run, int64_t q, bool wide,
   }
 }
 
-// Rows of 3, 5 or 7 taps at stride 1 or 2: a window slides along MR neighbouring output pixels of one vector of
-// channels, so that an input is loaded once for all taps of its row, and a weight once for all MR pixels. `left` and
-// `right` are the columns of the window inside the image: an edge block (kEdge) takes zeros outside of them.
+// Filters 3, 5 or 7 taps wide at stride 1 or 2: R neighbouring output rows x MR neighbouring pixels of one vector of
+// channels. Where the registers allow it, the pixels of an input row under the block are loaded once for all taps that
+// meet them in all R rows, and MR sums independent of each other follow one weight; else (16 registers, wide filters)
+// one such pixel after the other meets the weights of its row. An edge block (kEdge) takes zeros for columns outside
+// the image, and masks its last channels.
 struct Window {
-  const float* x;  // input pixel under the first tap of the block's first output pixel and row h0
-  int64_t h0, h1, left, right;
+  const float* x;       // input pixel under tap (0, 0) of the block's first output pixel
+  int64_t first, last;  // the rows of the window inside the image
+  int64_t left, right;  // its columns inside the image
 };
 
-template <int K, int S, int MR, bool kEdge>
+template <int K, int S, int R, int MR>
+constexpr bool kWindowFits = (MR - 1) * S + K + R * MR < simd::kVectorRegisters;
+
+template <int K, int S, int R, int MR, bool kEdge>
 void sliding_block(const ForwardArguments& args, const Window& window, float* y) {
   constexpr int kColumns = (MR - 1) * S + K;
-  const bool whole = args.lanes == kWidth;
-  const auto load = [&](const float* p) { return whole ? simd::load(p) : simd::load_n(p, args.lanes); };
-  Vec acc[MR];
+  const auto load = [&](const float* p) { return kEdge ? simd::load_n(p, args.lanes) : simd::load(p); };
+  const auto inside = [&](int i) { return !kEdge || (i >= window.left && i < window.right); };
+  Vec acc[R][MR];
   const Vec bias = args.bias ? load(args.bias) : simd::zero();
+#pragma GCC unroll 2
+  for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-  for (int i = 0; i < MR; ++i) acc[i] = bias;
-  for (int64_t h = window.h0; h < window.h1; ++h) {
-    const float* const x = window.x + (h - window.h0) * args.x_tap_row;
-    const float* const taps = args.weight + h * K * args.channels;
-    Vec weight[K];
-#pragma GCC unroll 8
-    for (int t = 0; t < K; ++t) weight[t] = load(taps + t * args.channels);
+    for (int i = 0; i < MR; ++i) acc[r][i] = bias;
+  const float* x_row = window.x + window.first * args.x_tap_row;
+  for (int64_t h = window.first; h < window.last; ++h, x_row += args.x_tap_row) {
+    if constexpr (kWindowFits<K, S, R, MR>) {
+      Vec x[kColumns];
 #pragma GCC unroll 32
-    for (int i = 0; i < kColumns; ++i) {
-      if (kEdge && (i < window.left || i >= window.right)) continue;
-      const Vec value = load(x + i * args.x_tap);
+      for (int i = 0; i < kColumns; ++i) x[i] = inside(i) ? load(x_row + i * args.x_tap) : simd::zero();
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) {
+        if (R > 1 && (h < r || h - r >= args.taps_h)) continue;
+        const float* const taps = args.weight + (h - r) * K * args.channels;
 #pragma GCC unroll 8
-      for (int t = 0; t < K; ++t)
-        if (i >= t && (i - t) % S == 0 && (i - t) / S < MR)
-          acc[(i - t) / S] = simd::fma(value, weight[t], acc[(i - t) / S]);
+        for (int t = 0; t < K; ++t) {
+          const Vec weight = load(taps + t * args.channels);
+#pragma GCC unroll 8
+          for (int i = 0; i < MR; ++i) acc[r][i] = simd::fma(x[i * S + t], weight, acc[r][i]);
+        }
+      }
+    } else {
+      static_assert(R == 1);
+      Vec weight[K];
+#pragma GCC unroll 8
+      for (int t = 0; t < K; ++t) weight[t] = load(args.weight + (h * K + t) * args.channels);
+#pragma GCC unroll 32
+      for (int i = 0; i < kColumns; ++i) {
+        if (!inside(i)) continue;
+        const Vec value = load(x_row + i * args.x_tap);
+#pragma GCC unroll 8
+        for (int t = 0; t < K; ++t)
+          if (i >= t && (i - t) % S == 0 && (i - t) / S < MR)
+            acc[0][(i - t) / S] = simd::fma(value, weight[t], acc[0][(i - t) / S]);
+      }
     }
   }
+#pragma GCC unroll 2
+  for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-  for (int i = 0; i < MR; ++i) {
-    const Vec value = args.relu ? simd::max(simd::zero(), acc[i]) : acc[i];
-    whole ? simd::store(y + i * args.y_step, value) : simd::store_n(y + i * args.y_step, value, args.lanes);
+    for (int i = 0; i < MR; ++i) {
+      const Vec value = args.relu ? simd::max(simd::zero(), acc[r][i]) : acc[r][i];
+      float* const to = y + r * args.y_row + i * args.y_step;
+      kEdge ? simd::store_n(to, value, args.lanes) : simd::store(to, value);
+    }
   }
 }
 
 using SlidingKernel = void (*)(const ForwardArguments&, const Window&, float*);
+constexpr int64_t kSlidingPixels[] = {8, 7, 4, 1};
 struct SlidingKernels {
-  int stride;
-  SlidingKernel inner[3], edge[3];  // of 8, 4 and 1 pixels
+  int widest;                        // the first of kSlidingPixels to use
+  int64_t rows;                      // the most rows of a block
+  SlidingKernel of_pixels[4][2][2];  // [kSlidingPixels][rows - 1][edge]
 };
-constexpr int64_t kSlidingPixels[] = {8, 4, 1};
+
+template <int K, int S, int R, int MR>
+constexpr SlidingKernel sliding_kernel(int edge) {
+  return edge ? sliding_block<K, S, R, MR, true> : sliding_block<K, S, R, MR, false>;
+}
+
+// Two rows where the stride lets them share input and the registers hold the window, of 8 pixels or else of 4.
+template <int K, int S>
+constexpr SlidingKernels make_sliding_kernels() {
+  constexpr bool kEight = S == 1 && kWindowFits<K, S, 2, 8>, kFour = S == 1 && kWindowFits<K, S, 2, 4>;
+  constexpr int kWide = kEight ? 2 : 1, kNarrow = kFour ? 2 : 1;
+  SlidingKernels kernels{!kEight && kFour ? 2 : 0, kNarrow, {}};
+  for (int edge = 0; edge < 2; ++edge) {
+    kernels.of_pixels[0][0][edge] = sliding_kernel<K, S, 1, 8>(edge);
+    kernels.of_pixels[0][1][edge] = sliding_kernel<K, S, kWide, 8>(edge);
+    kernels.of_pixels[1][0][edge] = sliding_kernel<K, S, 1, 7>(edge);
+    kernels.of_pixels[1][1][edge] = sliding_kernel<K, S, kWide, 7>(edge);
+    kernels.of_pixels[2][0][edge] = sliding_kernel<K, S, 1, 4>(edge);
+    kernels.of_pixels[2][1][edge] = sliding_kernel<K, S, kNarrow, 4>(edge);
+    kernels.of_pixels[3][0][edge] = sliding_kernel<K, S, 1, 1>(edge);
+    kernels.of_pixels[3][1][edge] = sliding_kernel<K, S, kNarrow, 1>(edge);
+  }
+  return kernels;
+}
 
 template <int K, int S>
-constexpr SlidingKernels kSliding = {
-    S,
-    {sliding_block<K, S, 8, false>, sliding_block<K, S, 4, false>, sliding_block<K, S, 1, false>},
-    {sliding_block<K, S, 8, true>, sliding_block<K, S, 4, true>, sliding_block<K, S, 1, true>}};
+constexpr SlidingKernels kSliding = make_sliding_kernels<K, S>();
 
 // Null where the taps or strides have no such kernel.
 const SlidingKernels* sliding_kernels(const Correlation& conv) {
@@ -195,33 +247,34 @@ const SlidingKernels* sliding_kernels(const Correlation& conv) {
   }
 }
 
-// One output row, block by block, all channels of a block at a time: neighbouring vectors share cache lines and pages.
-void sliding_row(const SlidingKernels& kernels, const Correlation& conv, ForwardArguments args, int64_t n, int64_t row,
-                 const float* x_row, const float* weight, const float* bias, float* y_row) {
+// `rows` output rows, block by block, all channels of a block at a time: neighbouring vectors share cache lines and
+// pages. `fetch`: meanwhile the input rows that the next output rows meet first come from memory, a piece per vector.
+void sliding_rows(const SlidingKernels& kernels, const Correlation& conv, ForwardArguments args, int64_t row,
+                  int64_t rows, bool fetch, const float* x_row, const float* weight, const float* bias, float* y_row) {
   Window window;
-  valid_taps(row * conv.stride_h + conv.origin_h, conv.dilation_h, conv.taps_h, conv.H, &window.h0, &window.h1);
-  const int size = conv.W_out >= 8 ? 0 : conv.W_out >= 4 ? 1 : 2;
+  const int64_t origin = row * conv.stride_h + conv.origin_h;  // the input row of tap row 0
+  valid_taps(origin, conv.dilation_h, conv.taps_h + rows - 1, conv.H, &window.first, &window.last);
+  int size = kernels.widest;
+  if (size == 0 && conv.W_out % 7 == 0 && conv.W_out % 8 != 0) size = 1;
+  while (kSlidingPixels[size] > conv.W_out) ++size;
   const int64_t pixels = kSlidingPixels[size], columns = (pixels - 1) * conv.stride_w + conv.taps_w;
+  const int64_t newest = (rows - 1) * conv.stride_h + (conv.taps_h - 1) * conv.dilation_h + 1;
+  const int64_t fetched = fetch ? min_of(rows * conv.stride_h, conv.H - origin - newest) : 0;
   for (int64_t q = 0; q < conv.W_out; q += pixels) {
     q = min_of(q, conv.W_out - pixels);  // the last block overlaps the one before
     const int64_t column = q * conv.stride_w + conv.origin_w;
     window.left = max_of(-column, 0);
     window.right = min_of(conv.W - column, columns);
-    // The part of the next output row's newest input rows below this block.
-    const int64_t newest = row * conv.stride_h + conv.origin_h + (conv.taps_h - 1) * conv.dilation_h + 1;
-    for (int64_t r = max_of(newest, 0); r < min_of(newest + conv.stride_h, conv.H); ++r) {
-      const int64_t first = max_of(column, 0), last = min_of(column + pixels * conv.stride_w, conv.W);
-      prefetch_row(
-          x_row + (r - row * conv.stride_h - conv.origin_h) * args.x_row + (first - conv.origin_w) * args.channels,
-          (last - first) * args.channels);
-    }
-    const SlidingKernel kernel = (window.left > 0 || window.right < columns ? kernels.edge : kernels.inner)[size];
+    const bool edge = window.left > 0 || window.right < columns;
     for (int64_t c = 0; c < args.channels; c += kWidth) {
-      window.x = x_row + q * args.x_step + window.h0 * args.x_tap_row + c;
+      args.lanes = min_of(kWidth, args.channels - c);
+      for (int64_t r = 0; r < fetched; ++r)
+        prefetch_row(x_row + (newest + r) * args.x_row + q * args.x_step + c * pixels * conv.stride_w,
+                     args.lanes * pixels * conv.stride_w);
+      window.x = x_row + q * args.x_step + c;
       args.weight = weight + c;
       args.bias = bias ? bias + c : nullptr;
-      args.lanes = min_of(kWidth, args.channels - c);
-      kernel(args, window, y_row + q * args.y_step + c);
+      kernels.of_pixels[size][rows - 1][edge || args.lanes < kWidth](args, window, y_row + q * args.y_step + c);
     }
   }
 }
@@ -304,19 +357,25 @@ void conv2d_depthwise(const Correlation& conv, const float* x, const float* weig
   args.x_step = conv.stride_w * channels;
   args.y_step = conv.y_pixel;
   args.x_row = conv.W * channels;
+  args.y_row = conv.y_row;
   args.x_tap_row = conv.dilation_h * conv.W * channels;
   args.x_tap = conv.dilation_w * channels;
   args.channels = channels;
+  args.taps_h = conv.taps_h;
   args.taps_w = conv.taps_w;
   args.relu = relu;
   const SlidingKernels* const sliding = sliding_kernels(conv);
+  const int64_t most_rows = sliding && conv.stride_h == 1 && conv.dilation_h == 1 ? sliding->rows : 1;
+  const bool fetch = conv.N * channels * (conv.H * conv.W + conv.H_out * conv.W_out) > kCachedFloats;
   parallel_for(conv.N * blocks, [&](int64_t chunk) {
     const int64_t n = chunk / blocks, row_begin = chunk % blocks * kRowsPerChunk;
-    for (int64_t row = row_begin; row < min_of(row_begin + kRowsPerChunk, conv.H_out); ++row) {
+    const int64_t row_end = min_of(row_begin + kRowsPerChunk, conv.H_out);
+    for (int64_t row = row_begin, rows; row < row_end; row += rows) {
+      rows = min_of(most_rows, row_end - row);
       const float* x_row = x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels;
       float* y_row = y + conv.y_offset + n * conv.y_image + row * conv.y_row;
       if (sliding) {
-        sliding_row(*sliding, conv, args, n, row, x_row, weight, bias, y_row);
+        sliding_rows(*sliding, conv, args, row, rows, fetch, x_row, weight, bias, y_row);
         continue;
       }
       for_each_run(conv, n, row, [&](const Run& run) {

@@ -4,11 +4,15 @@
 //   y[pixel, o] = sum over taps and c < G of x[pixel + tap, o / G * G + c] * w[o, tap, c],
 //
 // which every tap of a row uses again for another output pixel: a permuted vector serves up to taps_w multiply-adds.
+// Where a group is one vector wide, input channel c is broadcast from memory instead.
 // A chunk copies a band of the input with the zeros of the padding, as in the direct kernel; all vectors of channels
 // then meet the same block of pixels, so that memory is read and written in one stream.
+#include <utility>
+
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_band.h"
+#include "ops/matmul/transpose.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
@@ -18,8 +22,12 @@ using simd::Vec;
 
 constexpr int64_t kMaxTaps = 3;                                 // of a row
 constexpr int kPixels = simd::kVectorRegisters == 32 ? 14 : 8;  // neighbouring outputs of a register block
-constexpr int kGradientPixels = 6;
-constexpr int kGradientChannels = simd::kVectorRegisters == 32 ? 4 : 2;
+constexpr int kSkew = simd::kVectorRegisters == 32 ? 4 : 1;
+constexpr int kGradientPixels = 7;
+constexpr int64_t kReducedFloats = 64 * 1024;  // partial sums that a chunk of the reduction reads
+constexpr int64_t kGradientRows = 4;           // of the output, between additions to the sums in memory
+constexpr int kPermutedChannels = simd::kVectorRegisters == 32 ? 4 : 2;  // of the weight gradient's register block
+constexpr int kBroadcastChannels = simd::kVectorRegisters == 32 ? 8 : 4;
 
 // Lane o of the result is lane o / G * G + c of x.
 #if defined(__AVX512F__)
@@ -42,6 +50,12 @@ FASTCNN_INLINE Lanes lanes_of(int64_t, int64_t c) { return int(c); }
 FASTCNN_INLINE Vec permute(Vec x, Lanes) { return x; }
 #endif
 
+// What the lanes of a vector multiply: channel c of their groups, or, with kBroadcast, of their one group.
+template <bool kBroadcast>
+FASTCNN_INLINE Vec group_channel(const float* x, int64_t c, Lanes lanes) {
+  return kBroadcast ? simd::set1(x[c]) : permute(simd::load(x), lanes);
+}
+
 struct RowArguments {
   const float* x;       // input pixel under the first tap of the block's first output, in the copy
   const float* weight;  // (taps_h, G, taps_w, kWidth)
@@ -51,9 +65,11 @@ struct RowArguments {
   bool relu;
 };
 
-// MR neighbouring output pixels of one vector of channels.
-template <int KW, int S, int MR>
+// MR neighbouring output pixels of one vector of channels. The taps of a row follow each other kSkew pixels apart: a
+// sum meets its next tap when its last multiply-add is done, and an input stays in its register for few turns.
+template <int KW, int S, bool kBroadcast, int MR>
 struct RowBlock {
+  static constexpr int kColumns = (MR - 1) * S + KW;
   static void run(const RowArguments& args) {
     Vec acc[MR];
     const Vec bias = args.bias ? simd::load(args.bias) : simd::zero();
@@ -64,16 +80,20 @@ struct RowBlock {
       for (int64_t c = 0; c < args.G; ++c, weight += KW * kWidth) {
         const float* x = args.x + h * args.x_tap_row;
         const Lanes lanes = lanes_of(args.G, c);
-        Vec w[KW];
+        Vec w[KW], value[kColumns];
+        bool loaded[kColumns] = {};
 #pragma GCC unroll 4
         for (int j = 0; j < KW; ++j) w[j] = simd::load(weight + j * kWidth);
 #pragma GCC unroll 32
-        for (int q = 0; q < (MR - 1) * S + KW; ++q, x += args.x_pixel) {
-          const Vec value = permute(simd::load(x), lanes);
+        for (int turn = 0; turn < MR + (KW - 1) * kSkew; ++turn) {
 #pragma GCC unroll 4
-          for (int j = 0; j < KW; ++j)
-            if (q >= j && (q - j) % S == 0 && (q - j) / S < MR)
-              acc[(q - j) / S] = simd::fma(value, w[j], acc[(q - j) / S]);
+          for (int j = 0; j < KW; ++j) {
+            const int i = turn - j * kSkew, q = i * S + j;
+            if (i < 0 || i >= MR) continue;
+            if (!loaded[q]) value[q] = group_channel<kBroadcast>(x + q * args.x_pixel, c, lanes);
+            loaded[q] = true;
+            acc[i] = simd::fma(value[q], w[j], acc[i]);
+          }
         }
       }
     }
@@ -85,75 +105,83 @@ struct RowBlock {
 
 using RowKernel = void (*)(const RowArguments&);
 
-template <int KW, int S>
-RowKernel row_kernel(int64_t pixels) {
-  static const RowKernel table[] = {
-      RowBlock<KW, S, 1>::run,  RowBlock<KW, S, 2>::run,  RowBlock<KW, S, 3>::run,  RowBlock<KW, S, 4>::run,
-      RowBlock<KW, S, 5>::run,  RowBlock<KW, S, 6>::run,  RowBlock<KW, S, 7>::run,  RowBlock<KW, S, 8>::run,
-#if defined(__AVX512F__)
-      RowBlock<KW, S, 9>::run,  RowBlock<KW, S, 10>::run, RowBlock<KW, S, 11>::run, RowBlock<KW, S, 12>::run,
-      RowBlock<KW, S, 13>::run, RowBlock<KW, S, 14>::run,
-#endif
-  };
+template <int KW, int S, bool kBroadcast, int... kBelow>
+RowKernel row_kernel(int64_t pixels, std::integer_sequence<int, kBelow...>) {
+  static const RowKernel table[] = {RowBlock<KW, S, kBroadcast, kBelow + 1>::run...};
   return table[pixels - 1];
 }
 
+template <bool kBroadcast>
 RowKernel row_kernel(int64_t taps_w, int64_t stride, int64_t pixels) {
-  if (stride == 2) return taps_w == 1 ? row_kernel<1, 2>(pixels) : row_kernel<3, 2>(pixels);
-  return taps_w == 1 ? row_kernel<1, 1>(pixels) : taps_w == 2 ? row_kernel<2, 1>(pixels) : row_kernel<3, 1>(pixels);
+  constexpr std::make_integer_sequence<int, kPixels> below;
+  if (stride == 2)
+    return taps_w == 1 ? row_kernel<1, 2, kBroadcast>(pixels, below) : row_kernel<3, 2, kBroadcast>(pixels, below);
+  return taps_w == 1   ? row_kernel<1, 1, kBroadcast>(pixels, below)
+         : taps_w == 2 ? row_kernel<2, 1, kBroadcast>(pixels, below)
+                       : row_kernel<3, 1, kBroadcast>(pixels, below);
 }
 
 struct GradientRowArguments {
   const float* x;  // input pixel under the first tap of the row's first output, in the copy
   const float* grad_output;
-  int64_t pixels, x_pixel, grad_pixel;
+  int64_t rows, pixels, x_row, x_pixel, grad_row, grad_pixel;
   int64_t G, c;    // the first channel of a group that is multiplied
   float* partial;  // (KW, G, kWidth), at the first channel; added to
 };
 
-// partial[j, c] += sum over the row's pixels of permute(x[pixel * S + j], c) * grad_output[pixel], for `Channels`
+// partial[j, c] += sum over the rows' pixels of group_channel(x[pixel * S + j], c) * grad_output[pixel], for `Channels`
 // neighbouring c.
-template <int KW, int S, int Channels>
+template <int KW, int S, bool kBroadcast, int Channels>
 struct GradientRow {
   template <int MR>
   FASTCNN_INLINE void pixels(const float* x, int64_t x_pixel, const float* gradient, int64_t grad_pixel,
                              const Lanes* lanes, Vec (&acc)[KW][Channels]) {
+    Vec gradients[MR];
 #pragma GCC unroll 16
     for (int q = 0; q < (MR - 1) * S + KW; ++q) {
-      const Vec loaded = simd::load(x + q * x_pixel);
-#pragma GCC unroll 4
+      if (q % S == 0 && q / S < MR) {
+        gradients[q / S] = simd::load(gradient);
+        gradient += grad_pixel;
+        asm volatile("" : "+r"(gradient));  // or GCC keeps a pointer per pixel, on the stack
+      }
+#pragma GCC unroll 8
       for (int c = 0; c < Channels; ++c) {
-        const Vec value = permute(loaded, lanes[c]);
+        const Vec value = group_channel<kBroadcast>(x, c, lanes[c]);
 #pragma GCC unroll 4
         for (int j = 0; j < KW; ++j)
           if (q >= j && (q - j) % S == 0 && (q - j) / S < MR)
-            acc[j][c] = simd::fma(value, simd::load(gradient + (q - j) / S * grad_pixel), acc[j][c]);
+            acc[j][c] = simd::fma(value, gradients[(q - j) / S], acc[j][c]);
       }
+      x += x_pixel;
+      asm volatile("" : "+r"(x));
     }
   }
 
   static void run(const GradientRowArguments& args) {
     Vec acc[KW][Channels];
     Lanes lanes[Channels];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int c = 0; c < Channels; ++c) {
       lanes[c] = lanes_of(args.G, args.c + c);
 #pragma GCC unroll 4
       for (int j = 0; j < KW; ++j) acc[j][c] = simd::zero();
     }
-    const float *x = args.x, *gradient = args.grad_output;
-    int64_t p = 0;
-    for (; p + kGradientPixels <= args.pixels; p += kGradientPixels) {
-      pixels<kGradientPixels>(x, args.x_pixel, gradient, args.grad_pixel, lanes, acc);
-      x += kGradientPixels * S * args.x_pixel;
-      gradient += kGradientPixels * args.grad_pixel;
+    for (int64_t r = 0; r < args.rows; ++r) {
+      const float *x = args.x + r * args.x_row + (kBroadcast ? args.c : 0),
+                  *gradient = args.grad_output + r * args.grad_row;
+      int64_t p = 0;
+      for (; p + kGradientPixels <= args.pixels; p += kGradientPixels) {
+        pixels<kGradientPixels>(x, args.x_pixel, gradient, args.grad_pixel, lanes, acc);
+        x += kGradientPixels * S * args.x_pixel;
+        gradient += kGradientPixels * args.grad_pixel;
+      }
+      for (; p < args.pixels; ++p) {
+        pixels<1>(x, args.x_pixel, gradient, args.grad_pixel, lanes, acc);
+        x += S * args.x_pixel;
+        gradient += args.grad_pixel;
+      }
     }
-    for (; p < args.pixels; ++p) {
-      pixels<1>(x, args.x_pixel, gradient, args.grad_pixel, lanes, acc);
-      x += S * args.x_pixel;
-      gradient += args.grad_pixel;
-    }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int c = 0; c < Channels; ++c) {
 #pragma GCC unroll 4
       for (int j = 0; j < KW; ++j) {
@@ -164,17 +192,16 @@ struct GradientRow {
   }
 };
 
-void (*gradient_row(int64_t taps_w, int64_t stride, int64_t channels))(const GradientRowArguments&) {
-  constexpr int C = kGradientChannels;
-  if (channels < C) {
-    if (stride == 2) return taps_w == 1 ? GradientRow<1, 2, 2>::run : GradientRow<3, 2, 2>::run;
-    return taps_w == 1 ? GradientRow<1, 1, 2>::run : GradientRow<3, 1, 2>::run;
-  }
-  if (stride == 2) return taps_w == 1 ? GradientRow<1, 2, C>::run : GradientRow<3, 2, C>::run;
-  return taps_w == 1 ? GradientRow<1, 1, C>::run : GradientRow<3, 1, C>::run;
+using GradientKernel = void (*)(const GradientRowArguments&);
+
+template <bool kBroadcast, int Channels>
+GradientKernel gradient_row(int64_t taps_w, int64_t stride) {
+  if (stride == 2)
+    return taps_w == 1 ? GradientRow<1, 2, kBroadcast, Channels>::run : GradientRow<3, 2, kBroadcast, Channels>::run;
+  return taps_w == 1 ? GradientRow<1, 1, kBroadcast, Channels>::run : GradientRow<3, 1, kBroadcast, Channels>::run;
 }
 
-// to[lane] += sum of a row of grad_output.
+// to[lane] += sum of neighbouring pixels of grad_output.
 void add_row(const float* gradient, int64_t pixels, int64_t pixel, float* to) {
   Vec sum = simd::load(to);
   for (int64_t p = 0; p < pixels; ++p) sum = sum + simd::load(gradient + p * pixel);
@@ -184,7 +211,8 @@ void add_row(const float* gradient, int64_t pixels, int64_t pixel, float* to) {
 }  // namespace
 
 bool conv2d_grouped_suits(const Correlation& conv) {
-  const bool group = conv.C == conv.O && (conv.C == 2 || conv.C == 4 || conv.C == 8) && conv.C < kWidth;
+  const bool permuted = (conv.C == 2 || conv.C == 4 || conv.C == 8) && conv.C < kWidth;
+  const bool group = conv.C == conv.O && (permuted || (kWidth > 1 && conv.C == kWidth));
   const bool row = conv.taps_w <= kMaxTaps && conv.dilation_w == 1 &&
                    (conv.stride_w == 1 || (conv.stride_w == 2 && conv.taps_w != 2));
   return conv.groups > 1 && group && row && conv.groups * conv.C % kWidth == 0;
@@ -207,6 +235,7 @@ void conv2d_grouped_correlate(const Correlation& conv, const float* x, const flo
   const int64_t channels = conv.groups * conv.C;
   const int64_t filters = conv.taps_h * conv.taps_w * conv.C * kWidth;
   const int64_t blocks = (conv.W_out + kPixels - 1) / kPixels;
+  const bool broadcast = conv.C == kWidth;
 
   parallel_for(bands_of(conv), [&](int64_t chunk) {
     const Band band = band_of(conv, chunk);
@@ -224,7 +253,8 @@ void conv2d_grouped_correlate(const Correlation& conv, const float* x, const flo
         const float* row = copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
         for (int64_t block = 0; block < blocks; ++block) {
           const int64_t begin = conv.W_out * block / blocks, end = conv.W_out * (block + 1) / blocks;
-          const RowKernel kernel = row_kernel(conv.taps_w, conv.stride_w, end - begin);
+          const RowKernel kernel = broadcast ? row_kernel<true>(conv.taps_w, conv.stride_w, end - begin)
+                                             : row_kernel<false>(conv.taps_w, conv.stride_w, end - begin);
           for (int64_t o = 0; o < channels; o += kWidth) {
             args.x = row + begin * conv.stride_w * conv.pixel + o;
             args.weight = packed + o / kWidth * filters;
@@ -238,39 +268,47 @@ void conv2d_grouped_correlate(const Correlation& conv, const float* x, const flo
   });
 }
 
-// A chunk owns a part of the bands.
+// A chunk owns a part of the bands and a slice of the channels.
 void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* input, const float* grad_output,
                                    float* partial, float* bias_partial, float* scratch, int64_t scratch_floats) {
   const Correlation& conv = plan.conv;
   const int64_t channels = conv.groups * conv.C;
   const int64_t filters = conv.taps_h * conv.taps_w * conv.C * kWidth;
   const int64_t bands = bands_of(conv);
-  const int64_t step = min_of(conv.C, kGradientChannels);
-  const auto kernel = gradient_row(conv.taps_w, conv.stride_w, conv.C);
+  const bool broadcast = conv.C == kWidth;
+  const int64_t step = broadcast ? kBroadcastChannels : min_of(conv.C, kPermutedChannels);
+  const GradientKernel kernel = broadcast     ? gradient_row<true, kBroadcastChannels>(conv.taps_w, conv.stride_w)
+                                : conv.C == 2 ? gradient_row<false, 2>(conv.taps_w, conv.stride_w)
+                                              : gradient_row<false, kPermutedChannels>(conv.taps_w, conv.stride_w);
 
-  parallel_for(plan.splits, [&](int64_t split) {
+  parallel_for(plan.splits * plan.slices, [&](int64_t chunk) {
+    const int64_t split = chunk / plan.slices, first = chunk % plan.slices * plan.slice;
+    const int64_t last = min_of(first + plan.slice, channels);
     float* copy = scratch + current_worker() * scratch_floats;
     float* sums = partial + split * channels / kWidth * filters;
-    memset(sums, 0, size_t(channels / kWidth * filters) * sizeof(float));
+    memset(sums + first / kWidth * filters, 0, size_t((last - first) / kWidth * filters) * sizeof(float));
     float* bias_sums = bias_partial ? bias_partial + split * channels : nullptr;
-    if (bias_sums) memset(bias_sums, 0, size_t(channels) * sizeof(float));
+    if (bias_sums) memset(bias_sums + first, 0, size_t(last - first) * sizeof(float));
     GradientRowArguments args;
     args.pixels = conv.W_out;
     args.x_pixel = conv.pixel;
+    args.x_row = conv.stride_h * conv.row;
     args.grad_pixel = channels;
+    args.grad_row = conv.W_out * channels;
     args.G = conv.C;
     for (int64_t b = bands * split / plan.splits; b < bands * (split + 1) / plan.splits; ++b) {
       const Band band = band_of(conv, b);
-      copy_band(conv, band, input, channels, channels, copy);
+      copy_band(conv, band, input + first, channels, last - first, copy);
       for (int64_t n = band.image_begin; n < band.image_end; ++n) {
-        for (int64_t r = band.row_begin; r < band.row_end; ++r) {
+        for (int64_t r = band.row_begin; r < band.row_end; r += args.rows) {
+          args.rows = min_of(kGradientRows, band.row_end - r);
           const float* row =
               copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
-          for (int64_t o = 0; o < channels; o += kWidth) {
+          for (int64_t o = first; o < last; o += kWidth) {
             args.grad_output = grad_output + (n * conv.H_out + r) * conv.W_out * channels + o;
-            if (bias_sums) add_row(args.grad_output, conv.W_out, channels, bias_sums + o);
+            if (bias_sums) add_row(args.grad_output, args.rows * conv.W_out, channels, bias_sums + o);
             for (int64_t h = 0; h < conv.taps_h; ++h) {
-              args.x = row + h * conv.dilation_h * conv.row + o;
+              args.x = row + h * conv.dilation_h * conv.row + (o - first);
               for (args.c = 0; args.c < conv.C; args.c += step) {
                 args.partial = sums + o / kWidth * filters + (h * conv.taps_w * conv.C + args.c) * kWidth;
                 kernel(args);
@@ -293,14 +331,20 @@ void conv2d_grouped_weight_reduce(const WeightGradient& plan, const float* parti
     for (int64_t s = 1; s < plan.splits; ++s) sum = sum + simd::load(from + s * stride);
     return sum;
   };
-  for (int64_t o = 0; o < channels; o += kWidth) {
-    for (int64_t row = 0; row < rows; ++row) {
-      float sums[kWidth];
-      simd::store(sums, sum_of_splits(partial + o * rows + row * kWidth, channels * rows));
-      for (int64_t lane = 0; lane < kWidth; ++lane) grad_weight[(o + lane) * rows + row] = sums[lane];
+  constexpr int64_t kBlock = 16;  // rows
+  const int64_t vectors_per_chunk = kReducedFloats / (plan.splits * rows * kWidth) + 1;
+  parallel_ranges(channels / kWidth, vectors_per_chunk, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin * kWidth; o < end * kWidth; o += kWidth) {
+      for (int64_t row = 0; row < rows; row += kBlock) {
+        float sums[kBlock * kWidth];
+        const int64_t count = min_of(kBlock, rows - row);
+        for (int64_t i = 0; i < count; ++i)
+          simd::store(sums + i * kWidth, sum_of_splits(partial + o * rows + (row + i) * kWidth, channels * rows));
+        transpose_rows(sums, kWidth, count, kWidth, grad_weight + o * rows + row, rows);
+      }
+      if (grad_bias) simd::store(grad_bias + o, sum_of_splits(bias_partial + o, channels));
     }
-    if (grad_bias) simd::store(grad_bias + o, sum_of_splits(bias_partial + o, channels));
-  }
+  });
 }
 
 }  // namespace FASTCNN_ISA

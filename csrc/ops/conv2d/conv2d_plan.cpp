@@ -17,6 +17,8 @@ constexpr int64_t kPackedPixels = 128;      // of grad_output: a panel of them s
 constexpr int64_t kSplitPixels = 768;       // least pixels behind a partial sum of the weight gradient
 constexpr int64_t kChunkFlops = 4'000'000;  // about 40 us of one core: less is not worth waking a thread for
 constexpr int64_t kChunks = 32;
+constexpr int64_t kGroupedChunks = 8;       // of the weight gradient of small groups
+constexpr int64_t kSlicedSums = 16 * 1024;  // its least sums in a slice of the channels
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -199,21 +201,33 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
   return plan;
 }
 
-void plan_grouped(Correlation* conv) {
+namespace {
+
+// Bands of which `channels` are copied at a time.
+void plan_grouped_bands(Correlation* conv, int64_t channels) {
   conv->in_place = false;
-  conv->pixel = (ceil_div(conv->groups * conv->C, 16) | 1) * 16;  // an odd number of cache lines
+  conv->pixel = (ceil_div(channels, 16) | 1) * 16;  // an odd number of cache lines
   conv->row = ((conv->W_out - 1) * conv->stride_w + (conv->taps_w - 1) * conv->dilation_w + 1) * conv->pixel;
   conv->slices = 1;
   choose_band(conv, 0, kLargeBandFloats, wanted_chunks(*conv));
   set_image_stride(conv);
 }
 
+}  // namespace
+
+void plan_grouped(Correlation* conv) { plan_grouped_bands(conv, conv->groups * conv->C); }
+
 WeightGradient plan_grouped_weight_gradient(const Conv2dShape& s) {
   WeightGradient plan{};
   plan.conv = forward_correlation(s);
-  plan_grouped(&plan.conv);
+  // The more sums, the rather the chunks share out the channels than the pixels.
+  const int64_t sums = s.kH * s.kW * s.C_group() * s.C_out;
+  plan.slices = std::clamp<int64_t>(sums / kSlicedSums, 1, kGroupedChunks);
+  plan.slice = round_up(ceil_div(s.C_out, plan.slices), 16);
+  plan.slices = ceil_div(s.C_out, plan.slice);
+  plan_grouped_bands(&plan.conv, plan.slice);
   const int64_t bands = ceil_div(plan.conv.N, plan.conv.images) * ceil_div(plan.conv.H_out, plan.conv.rows);
-  plan.splits = std::min<int64_t>(bands, 8);
+  plan.splits = std::min<int64_t>(bands, ceil_div(kGroupedChunks, plan.slices));
   return plan;
 }
 
