@@ -94,6 +94,17 @@ def test_memory_is_aligned_counted_and_reused():
     assert _C.memory_stats()["max_allocated"] == _C.memory_stats()["allocated"]
 
 
+def test_memory_freed_last_is_reused_first():
+    """Its contents are the likeliest to be in the caches."""
+    gc.collect()
+    _C.empty_cache()
+    blocks = [_C.empty((3 << 20,), _C.uint8) for _ in range(4)]
+    for i in (2, 0, 3, 1):
+        address = blocks[i].data_ptr()
+        blocks[i] = None
+        assert _C.empty((3 << 20,), _C.uint8).data_ptr() == address
+
+
 def test_reserved_memory_does_not_grow_with_new_shapes():
     for size in range(1, 200):
         _C.empty((size * 40_000,), _C.float32)
