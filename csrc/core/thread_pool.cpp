@@ -55,7 +55,8 @@ void wait_while_equal(Word& word, uint32_t value, Word& sleepers) {
 thread_local bool inside_parallel = false;
 thread_local int worker_index = 0;
 
-// Chunks [begin, end) not yet taken, packed into one word: the owner takes from the front, thieves from the back.
+// Chunks [begin, end) not yet taken, packed into one word: the owner takes from the front and thieves from the
+// back, or, in a descending loop, the other way round.
 class ChunkRange {
  public:
   void reset(int64_t begin, int64_t end) {
@@ -84,13 +85,14 @@ class ChunkRange {
 class Pool {
  public:
   // Runs the loop on `threads` threads, the caller included; false if another caller has the pool.
-  bool try_run(int threads, int64_t count, void (*body)(const void*, int64_t), const void* context) {
+  bool try_run(int threads, int64_t count, void (*body)(const void*, int64_t), const void* context, Order order) {
     const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
     start_workers(threads);
     threads_.store(threads, std::memory_order_relaxed);
     body_ = body;
     context_ = context;
+    order_ = order;
     for (int t = 0; t < threads; ++t) ranges_[t].reset(count * t / threads, count * (t + 1) / threads);
     finished_.store(0, std::memory_order_relaxed);
     const uint64_t generation = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
@@ -120,7 +122,8 @@ class Pool {
 
   void drain(int self, int threads) {
     for (int k = 0; k < threads; ++k)
-      for (int64_t i; (i = ranges_[(self + k) % threads].take(k == 0)) >= 0;) body_(context_, i);
+      for (int64_t i; (i = ranges_[(self + k) % threads].take((k == 0) == (order_ == Order::ascending))) >= 0;)
+        body_(context_, i);
   }
 
   void work(int index, uint32_t seen) {
@@ -145,6 +148,7 @@ class Pool {
   std::mutex busy_;
   void (*body_)(const void*, int64_t) = nullptr;
   const void* context_ = nullptr;
+  Order order_ = Order::ascending;
   ChunkRange ranges_[kMaxThreads];
   alignas(64) std::atomic<uint64_t> ticket_{kClosed};
   alignas(64) Word epoch_{0};
@@ -220,13 +224,15 @@ State& state() {
 
 }  // namespace
 
-void parallel_for_erased(int64_t count, void (*body)(const void*, int64_t), const void* context) {
+void parallel_for_erased(int64_t count, void (*body)(const void*, int64_t), const void* context, Order order) {
   if (count <= 0) return;
   if (count > 1 && count <= INT32_MAX && !inside_parallel) {
     const int threads = num_threads();
-    if (threads > 1 && state().pool.load(std::memory_order_acquire)->try_run(threads, count, body, context)) return;
+    if (threads > 1 && state().pool.load(std::memory_order_acquire)->try_run(threads, count, body, context, order))
+      return;
   }
-  for (int64_t i = 0; i < count; ++i) body(context, i);
+  const bool ascending = order == Order::ascending;
+  for (int64_t i = 0; i < count; ++i) body(context, ascending ? i : count - 1 - i);
 }
 
 int num_threads() { return state().threads.load(std::memory_order_relaxed); }
