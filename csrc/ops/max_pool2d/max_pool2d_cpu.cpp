@@ -1,13 +1,12 @@
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/max_pool2d/max_pool2d.h"
+#include "ops/max_pool2d/pool_rows.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
 
-using simd::Vec;
-constexpr int64_t N = Vec::N;
 constexpr int kBlock = 4;  // vectors of channels handled together
 
 // Codes as vectors of floats (exact up to 2^24 taps) so that one blend serves values and codes.
@@ -23,37 +22,23 @@ FASTCNN_INLINE Vec load_codes(const int64_t* p) {
   for (int64_t i = 0; i < N; ++i) lanes[i] = float(p[i]);
   return simd::load(lanes);
 }
-template <class Code>
-FASTCNN_INLINE void store_codes_n(Code* p, Vec code, int64_t n) {
+FASTCNN_INLINE void store_codes_n(uint8_t* p, Vec code, int64_t n) { simd::store_u8_n(p, code, n); }
+FASTCNN_INLINE Vec load_codes_n(const uint8_t* p, int64_t n) { return simd::load_u8_n(p, n); }
+FASTCNN_INLINE void store_codes_n(int64_t* p, Vec code, int64_t n) {
   float lanes[N];
   simd::store(lanes, code);
-  for (int64_t i = 0; i < n; ++i) p[i] = Code(lanes[i]);
+  for (int64_t i = 0; i < n; ++i) p[i] = int64_t(lanes[i]);
 }
-template <class Code>
-FASTCNN_INLINE Vec load_codes_n(const Code* p, int64_t n) {
+FASTCNN_INLINE Vec load_codes_n(const int64_t* p, int64_t n) {
   float lanes[N] = {};
   for (int64_t i = 0; i < n; ++i) lanes[i] = float(p[i]);
   return simd::load(lanes);
 }
 
-// A block of up to kBlock vectors of channels. Fewer than N channels in all are masked; otherwise the last vector is
-// moved back to end at channel C and overlaps its neighbour, which computes the same values twice.
-struct Channels {
-  int64_t first;       // channel of vector 0
-  int64_t last;        // offset of the last vector
-  int64_t n;           // lanes in use when masked
-  int64_t begin, end;  // pixels of the row
-};
-
-template <int V>
-FASTCNN_INLINE int64_t offset(const Channels& c, int v) {
-  return v == V - 1 ? c.last : v * N;
-}
-
 // One output row. input: image n; output, codes: row (n, oh).
 template <int V, bool kMasked, bool kCodes, class Code>
 static void forward_row(const float* input, float* output, Code* codes, const PoolWindows& p, int64_t oh,
-                        const Channels c) {
+                        const Channels c, bool streaming) {
   const int64_t C = p.C;
   const int64_t row_step = p.h.step * p.w.in * C, col_step = p.w.step * C;
   const int64_t taps_h = p.h.taps[oh];
@@ -92,13 +77,12 @@ static void forward_row(const float* input, float* output, Code* codes, const Po
     }
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      if (kMasked) {
-        simd::store_n(y, best[v], c.n);
-        if (kCodes) store_codes_n(codes + ow * C, code[v], c.n);
-      } else {
-        simd::store(y + offset<V>(c, v), best[v]);
-        if (kCodes) store_codes(codes + ow * C + c.first + offset<V>(c, v), code[v]);
-      }
+      store<kMasked>(y + offset<V>(c, v), best[v], c.n, streaming);
+      if (!kCodes) continue;
+      if (kMasked)
+        store_codes_n(codes + ow * C, code[v], c.n);
+      else
+        store_codes(codes + ow * C + c.first + offset<V>(c, v), code[v]);
     }
   }
 }
@@ -107,7 +91,7 @@ static void forward_row(const float* input, float* output, Code* codes, const Po
 // grad_output, codes: image n; grad_input: row (n, h).
 template <int V, bool kMasked, class Code>
 static void backward_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p,
-                         int64_t h, const Channels c) {
+                         int64_t h, const Channels c, bool streaming) {
   const int64_t C = p.C;
   for (int64_t w = c.begin; w < c.end; ++w) {
     Vec sum[V];
@@ -140,108 +124,32 @@ static void backward_row(const float* grad_output, const Code* codes, float* gra
     }
     float* out = grad_input + w * C + c.first;
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      if (kMasked)
-        simd::store_n(out, sum[v], c.n);
-      else
-        simd::store(out + offset<V>(c, v), sum[v]);
-    }
+    for (int v = 0; v < V; ++v) store<kMasked>(out + offset<V>(c, v), sum[v], c.n, streaming);
   }
 }
 
-// The rows of grad_input that belong to output row oh when no two windows overlap: every gradient is read once and
-// spread over its window. Input between the windows belongs to the window after it, or the last one.
-// grad_output, codes: row (n, oh); grad_input: image n.
+// What the taps of a window get when windows do not overlap: the winner the gradient, the others 0. grad_output, codes:
+// row (n, oh).
 template <int V, bool kMasked, class Code>
-static void backward_disjoint_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p,
-                                  int64_t oh, const Channels c) {
-  const int64_t C = p.C;
-  const auto put = [&](int64_t h, int64_t w, const Vec* values) {
-    float* out = grad_input + (h * p.w.in + w) * C + c.first;
+struct SpreadToWinner {
+  const float* grad_output;
+  const Code* codes;
+  int64_t C;
+  Channels c;
+  Vec g[V], code[V];
+  __attribute__((always_inline)) void open(int64_t pixel) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      if (kMasked)
-        simd::store_n(out, values[v], c.n);
-      else
-        simd::store(out + offset<V>(c, v), values[v]);
-    }
-  };
-  Vec zeros[V];
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) zeros[v] = simd::zero();
-  const int64_t h0 = p.h.begin[oh], h1 = h0 + p.h.taps[oh];
-  const int64_t first_h = oh == 0 ? 0 : p.h.begin[oh - 1] + p.h.taps[oh - 1];
-  const int64_t end_h = oh == p.h.out - 1 ? p.h.in : h1;
-  for (int64_t h = first_h; h < end_h && c.begin == 0; ++h)
-    if (h < h0 || h >= h1)
-      for (int64_t w = 0; w < p.w.in; ++w) put(h, w, zeros);
-  int64_t w = c.begin == 0 ? 0 : p.w.begin[c.begin - 1] + p.w.taps[c.begin - 1];
-  for (int64_t ow = c.begin; ow < c.end; ++ow) {
-    for (; w < p.w.begin[ow]; ++w)
-      for (int64_t h = h0; h < h1; ++h) put(h, w, zeros);
-    Vec g[V], code[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const int64_t at = ow * C + c.first + (kMasked ? 0 : offset<V>(c, v));
-      g[v] = kMasked ? simd::load_n(grad_output + at, c.n) : simd::load(grad_output + at);
+      const int64_t at = pixel * C + c.first + offset<V>(c, v);
+      g[v] = load<kMasked>(grad_output + at, c.n);
       code[v] = kMasked ? load_codes_n(codes + at, c.n) : load_codes(codes + at);
     }
-    const int64_t first_code = p.h.first_tap[oh] * p.w.kernel + p.w.first_tap[ow];
-    const int64_t taps_w = p.w.taps[ow];
-    for (int64_t kh = 0; kh < h1 - h0; ++kh)
-      for (int64_t kw = 0; kw < taps_w; ++kw) {
-        const Vec number = simd::set1(float(first_code + kh * p.w.kernel + kw));
-        Vec values[V];
+  }
+  __attribute__((always_inline)) void tap(float number, Vec (&values)[V]) const {
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) values[v] = simd::select(code[v] == number, g[v], zeros[v]);
-        put(h0 + kh, w + kw, values);
-      }
-    w += taps_w;
+    for (int v = 0; v < V; ++v) values[v] = simd::select(code[v] == simd::set1(number), g[v], simd::zero());
   }
-  for (; w < p.w.in && c.end == p.w.out; ++w)
-    for (int64_t h = h0; h < h1; ++h) put(h, w, zeros);
-}
-
-// Whether no two windows overlap and the taps of each are neighbours.
-static bool disjoint(const PoolAxis& axis) {
-  if (axis.out == 0 || axis.step != 1) return false;
-  for (int64_t o = 1; o < axis.out; ++o)
-    if (axis.begin[o] < axis.begin[o - 1] + axis.taps[o - 1]) return false;
-  return true;
-}
-
-// Calls row.run<V, masked>(channels) for the blocks of channels of a row. Where there are several, a few pixels
-// are finished before the next ones, so that memory is read nearly in order.
-template <class Row>
-FASTCNN_INLINE void for_channel_blocks(int64_t C, int64_t pixels, const Row& row) {
-  if (C < N) {
-    row.template run<1, true>({0, 0, C, 0, pixels});
-    return;
-  }
-  const int64_t tile = C <= kBlock * N ? pixels : 1 + 256 / C;
-  for (int64_t begin = 0; begin < pixels; begin += tile) {
-    const int64_t end = pixels - begin < tile ? pixels : begin + tile;
-    for (int64_t first = 0; first < C; first += kBlock * N) {
-      const int64_t rest = C - first;
-      const int64_t vectors = rest >= kBlock * N ? kBlock : (rest + N - 1) / N;
-      const int64_t last = rest >= kBlock * N ? (kBlock - 1) * N : rest - N;
-      const Channels c = {first, last, N, begin, end};
-      switch (vectors) {
-        case 1:
-          row.template run<1, false>(c);
-          break;
-        case 2:
-          row.template run<2, false>(c);
-          break;
-        case 3:
-          row.template run<3, false>(c);
-          break;
-        default:
-          row.template run<4, false>(c);
-      }
-    }
-  }
-}
+};
 
 template <bool kCodes, class Code>
 struct ForwardRow {
@@ -250,9 +158,10 @@ struct ForwardRow {
   Code* codes;
   const PoolWindows& windows;
   int64_t oh;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    forward_row<V, kMasked, kCodes>(input, output, codes, windows, oh, c);
+    forward_row<V, kMasked, kCodes>(input, output, codes, windows, oh, c, streaming);
   }
 };
 
@@ -263,9 +172,10 @@ struct BackwardRow {
   float* grad_input;
   const PoolWindows& windows;
   int64_t h;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    backward_row<V, kMasked>(grad_output, codes, grad_input, windows, h, c);
+    backward_row<V, kMasked>(grad_output, codes, grad_input, windows, h, c, streaming);
   }
 };
 
@@ -276,52 +186,53 @@ struct BackwardDisjointRow {
   float* grad_input;
   const PoolWindows& windows;
   int64_t oh;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    backward_disjoint_row<V, kMasked>(grad_output, codes, grad_input, windows, oh, c);
+    spread_row<V, kMasked>(SpreadToWinner<V, kMasked, Code>{grad_output, codes, windows.C, c, {}, {}}, grad_input,
+                           windows, oh, c, streaming);
   }
 };
-
-// Rows per chunk so that a chunk moves about 64k elements.
-static int64_t row_grain(int64_t elements_per_row) {
-  const int64_t rows = 65536 / (elements_per_row + 1);
-  return rows < 1 ? 1 : rows;
-}
 
 template <bool kCodes, class Code>
 static void forward(const float* input, float* output, Code* codes, const PoolWindows& p) {
   const int64_t in_image = p.h.in * p.w.in * p.C, out_row = p.w.out * p.C;
+  const bool streaming = streams(output, p.N * p.h.out * out_row, p.C);
   parallel_ranges(p.N * p.h.out, row_grain(out_row * p.h.kernel * p.w.kernel), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t n = row / p.h.out, oh = row % p.h.out;
-      for_channel_blocks(p.C, p.w.out,
-                         ForwardRow<kCodes, Code>{input + n * in_image, output + row * out_row,
-                                                  kCodes ? codes + row * out_row : nullptr, p, oh});
+      for_channel_blocks<kBlock>(0, p.C, p.w.out,
+                                 ForwardRow<kCodes, Code>{input + n * in_image, output + row * out_row,
+                                                          kCodes ? codes + row * out_row : nullptr, p, oh, streaming});
     }
+    if (streaming) __builtin_ia32_sfence();
   });
 }
 
 template <class Code>
 static void backward(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p) {
   const int64_t out_row = p.w.out * p.C, out_image = p.h.out * out_row, in_row = p.w.in * p.C;
+  const bool streaming = streams(grad_input, p.N * p.h.in * in_row, p.C);
   if (disjoint(p.h) && disjoint(p.w)) {
     parallel_ranges(p.N * p.h.out, row_grain(p.h.in / p.h.out * in_row), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t n = row / p.h.out, oh = row % p.h.out;
-        for_channel_blocks(p.C, p.w.out,
-                           BackwardDisjointRow<Code>{grad_output + row * out_row, codes + row * out_row,
-                                                     grad_input + n * p.h.in * in_row, p, oh});
+        for_channel_blocks<kBlock>(0, p.C, p.w.out,
+                                   BackwardDisjointRow<Code>{grad_output + row * out_row, codes + row * out_row,
+                                                             grad_input + n * p.h.in * in_row, p, oh, streaming});
       }
+      if (streaming) __builtin_ia32_sfence();
     });
     return;
   }
   parallel_ranges(p.N * p.h.in, row_grain(2 * in_row), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t n = row / p.h.in, h = row % p.h.in;
-      for_channel_blocks(
-          p.C, p.w.in,
-          BackwardRow<Code>{grad_output + n * out_image, codes + n * out_image, grad_input + row * in_row, p, h});
+      for_channel_blocks<kBlock>(0, p.C, p.w.in,
+                                 BackwardRow<Code>{grad_output + n * out_image, codes + n * out_image,
+                                                   grad_input + row * in_row, p, h, streaming});
     }
+    if (streaming) __builtin_ia32_sfence();
   });
 }
 
