@@ -1,5 +1,6 @@
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "core/simd_permute.h"
 #include "ops/max_pool2d/max_pool2d.h"
 #include "ops/max_pool2d/pool_rows.h"
 
@@ -151,6 +152,77 @@ struct SpreadToWinner {
   }
 };
 
+#if defined(__AVX512F__)
+
+// Windows that do not overlap, over channels that fill no whole vectors: vectors of grad_input run along the row,
+// across pixels. Which output a lane's gradient comes from is the same for every row.
+class NarrowRows {
+ public:
+  // False where vectors of channels serve better, or a row is too long for the tables.
+  bool plan(const PoolWindows& p) {
+    if (p.C % N == 0 || p.C > 2 * N || p.w.in * p.C > kVectors * N) return false;
+    int64_t w = 0, c = 0;
+    for (vectors_ = 0; w < p.w.in; ++vectors_) {
+      int64_t source[N], lowest = p.w.out * p.C - 1;
+      for (int i = 0; i < N; ++i) {
+        const int64_t o = w < p.w.in ? p.w.cover_begin[w] : p.w.out;
+        const bool covered = w < p.w.in && o < p.w.cover_end[w];
+        source[i] = covered ? o * p.C + c : -1;
+        column_[vectors_][i] = covered ? float(p.w.first_tap[o] + w - p.w.begin[o]) : -1e9f;  // no code is that small
+        if (covered && source[i] < lowest) lowest = source[i];
+        if (++c == p.C) {
+          c = 0;
+          ++w;
+        }
+      }
+      first_[vectors_] = lowest;
+      for (int i = 0; i < N; ++i) {
+        const int64_t index = source[i] < 0 ? 0 : source[i] - lowest;
+        if (index >= 2 * N) return false;
+        index_[vectors_][i] = int32_t(index);
+      }
+    }
+    return true;
+  }
+
+  // grad_output, codes: row (n, oh); grad_input: image n. As spread_row.
+  void run(const float* grad_output, const uint8_t* codes, float* grad_input, const PoolWindows& p, int64_t oh) const {
+    const int64_t in_row = p.w.in * p.C, out_row = p.w.out * p.C;
+    const int64_t h0 = p.h.begin[oh], h1 = h0 + p.h.taps[oh];
+    const int64_t first_h = oh == 0 ? 0 : p.h.begin[oh - 1] + p.h.taps[oh - 1];
+    const int64_t end_h = oh == p.h.out - 1 ? p.h.in : h1;
+    for (int64_t h = first_h; h < end_h; ++h)
+      if (h < h0 || h >= h1) __builtin_memset(grad_input + h * in_row, 0, size_t(in_row) * sizeof(float));
+    for (int64_t v = 0; v < vectors_; ++v) {
+      const int64_t at = first_[v], left = out_row - at, rest = in_row - v * N;
+      const int64_t low = left < N ? left : N, high = left < 2 * N ? left - low : N;
+      const Vec g =
+          simd::permute(simd::load_n(grad_output + at, low), simd::load_n(grad_output + at + N, high), index_[v]);
+      const Vec code =
+          simd::permute(simd::load_u8_n(codes + at, low), simd::load_u8_n(codes + at + N, high), index_[v]);
+      const Vec column = simd::load(column_[v]);
+      for (int64_t h = h0; h < h1; ++h) {
+        const Vec number = column + simd::set1(float((p.h.first_tap[oh] + h - h0) * p.w.kernel));
+        const Vec value = simd::select(code == number, g, simd::zero());
+        float* const out = grad_input + h * in_row + v * N;
+        if (rest >= N)
+          simd::store(out, value);
+        else
+          simd::store_n(out, value, rest);
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t kVectors = 64;
+  int64_t vectors_;
+  int64_t first_[kVectors];  // of the outputs that lanes take their gradients from
+  int32_t index_[kVectors][N];
+  float column_[kVectors][N];  // of the tap in its window
+};
+
+#endif
+
 template <bool kCodes, class Code>
 struct ForwardRow {
   const float* input;
@@ -214,6 +286,17 @@ static void backward(const float* grad_output, const Code* codes, float* grad_in
   const int64_t out_row = p.w.out * p.C, out_image = p.h.out * out_row, in_row = p.w.in * p.C;
   const bool streaming = streams(grad_input, p.N * p.h.in * in_row, p.C);
   if (disjoint(p.h) && disjoint(p.w)) {
+#if defined(__AVX512F__)
+    NarrowRows narrow;
+    if (sizeof(Code) == 1 && narrow.plan(p)) {
+      parallel_ranges(p.N * p.h.out, row_grain(p.h.in / p.h.out * in_row), [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row)
+          narrow.run(grad_output + row * out_row, reinterpret_cast<const uint8_t*>(codes) + row * out_row,
+                     grad_input + row / p.h.out * p.h.in * in_row, p, row % p.h.out);
+      });
+      return;
+    }
+#endif
     parallel_ranges(p.N * p.h.out, row_grain(p.h.in / p.h.out * in_row), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t n = row / p.h.out, oh = row % p.h.out;
