@@ -21,7 +21,13 @@ namespace fastcnn {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr int64_t kSpinNanoseconds = 30'000;  // about the gap between two ops of a training step
+// Waiting threads spin for a little longer than Python takes between two ops of a training step: waking a sleeping one
+// takes 50 us on a virtual machine. Where other processes want the CPUs, spinning only uses up the time slice that the
+// next loop needs. A thread that loses its CPU while it spins tells so, and for a while all sleep almost at once.
+constexpr int64_t kSpinNanoseconds = 100'000;
+constexpr int64_t kCrowdedSpinNanoseconds = 5'000;
+constexpr int64_t kPreemptedNanoseconds = 300'000;  // between two looks at the clock, which are about 5 us apart
+constexpr int64_t kCrowdedNanoseconds = 100'000'000;
 
 using Word = std::atomic<uint32_t>;
 
@@ -38,15 +44,25 @@ int64_t now_nanoseconds() {
   return int64_t(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
 }
 
+std::atomic<int64_t> crowded_until{0};
+
 // Waits until word != value: a short spin, then the futex. `sleepers` lets the waker skip the system call.
 void wait_while_equal(Word& word, uint32_t value, Word& sleepers) {
-  const int64_t deadline = now_nanoseconds() + kSpinNanoseconds;
+  int64_t now = now_nanoseconds();
+  const bool crowded = now < crowded_until.load(std::memory_order_relaxed);
+  const int64_t deadline = now + (crowded ? kCrowdedSpinNanoseconds : kSpinNanoseconds);
   do {
     for (int i = 0; i < 64; ++i) {
       if (word.load(std::memory_order_acquire) != value) return;
       __builtin_ia32_pause();
     }
-  } while (now_nanoseconds() < deadline);
+    const int64_t before = now;
+    now = now_nanoseconds();
+    if (now - before > kPreemptedNanoseconds) {
+      crowded_until.store(now + kCrowdedNanoseconds, std::memory_order_relaxed);
+      break;
+    }
+  } while (now < deadline);
   sleepers.fetch_add(1, std::memory_order_seq_cst);
   while (word.load(std::memory_order_seq_cst) == value) futex_wait(word, value);
   sleepers.fetch_sub(1, std::memory_order_relaxed);
