@@ -124,10 +124,10 @@ def test_a_busy_process_per_core_costs_no_more_than_its_share() -> None:
         optimizer.step()
 
     ratios = []
-    for _ in range(3):  # the best of three: other load, while one of the two is measured, is not ours
-        idle = mean_seconds(step, 0.7)
+    for _ in range(6):  # the best of them: other load, while one of the two is measured, is not ours
+        idle = mean_seconds(step, 0.5)
         with busy_processes(cores):
-            ratios.append(mean_seconds(step, 2.0) / idle)
+            ratios.append(mean_seconds(step, 1.5) / idle)
         if ratios[-1] <= 2.2:
             return
     pytest.fail(f"with a busy process per core a step takes {ratios} times as long, but at most 2.2 is expected")
