@@ -204,3 +204,76 @@ def test_load_from_torch_and_agree_over_steps(torch: Any, rng: np.random.Generat
         np.testing.assert_allclose(ours.state_dict()[key].numpy(), value.numpy(), rtol=1e-5, err_msg=key)
     expected = theirs.eval()(torch.from_numpy(batch)).detach().numpy()
     np.testing.assert_allclose(ours.eval()(fc.tensor(batch)).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 15, 16, 17, 33, 64, 70, 130])
+@pytest.mark.parametrize("training", [True, False])
+def test_relu_behind_a_residual_opens_the_same_gates_fused(
+    training: bool, channels: int, isa: str, rng: np.random.Generator
+) -> None:
+    x, r, g = rng.normal(size=(3, 2, channels, 5, 7)).astype(np.float32)
+    x[0, 0, 0, 0] = r[1, 0, 0, 0] = np.nan if not training else 1
+    gradients = []
+    for fused in (True, False):
+        statistics = fc.zeros((channels,)), fc.ones((channels,))
+        a, b = fc.tensor(x, requires_grad=True), fc.tensor(r, requires_grad=True)
+        if fused:
+            y = F.batch_norm(a, *statistics, training=training, activation="relu", residual=b)
+        else:
+            y = F.relu(F.batch_norm(a, *statistics, training=training) + b)
+        y.backward(fc.tensor(g))
+        assert a.grad is not None
+        assert b.grad is not None
+        gradients.append((y.detach().numpy(), a.grad.numpy(), b.grad.numpy()))
+    np.testing.assert_array_equal(gradients[0][0], gradients[1][0])
+    np.testing.assert_allclose(gradients[0][1], gradients[1][1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(gradients[0][2], gradients[1][2])
+    only_residual = fc.tensor(r, requires_grad=True)
+    statistics = fc.zeros((channels,)), fc.ones((channels,))
+    y = F.batch_norm(fc.tensor(x), *statistics, training=training, activation="relu", residual=only_residual)
+    y.backward(fc.tensor(g))
+    assert only_residual.grad is not None
+    np.testing.assert_array_equal(only_residual.grad.numpy(), gradients[0][2])
+
+
+def test_relu_behind_a_residual_keeps_bits_instead_of_the_output(isa: str) -> None:
+    x, r = (fc.zeros((8, 64, 32, 32), requires_grad=True) for _ in range(2))
+    before = _C.memory_stats()["allocated"]
+    y = F.batch_norm(x, None, None, training=True, activation="relu", residual=r).sum()
+    kept = _C.memory_stats()["allocated"] - before
+    assert kept < x.numel() * {"scalar": 1, "avx2": 1 / 8, "avx512": 1 / 8}[isa] + 16384
+    y.backward()
+
+
+def test_gates_of_another_instruction_set_are_refused() -> None:
+    active = _C.active_isa()
+    if active == "scalar":
+        pytest.skip("this CPU runs the scalar kernels only")
+    x = fc.zeros((4, 24), requires_grad=True)
+    y = F.batch_norm(x, None, None, training=True, activation="relu", residual=x)
+    _C.set_isa("scalar")
+    try:
+        with pytest.raises(ValueError, match=r"gate has \d+ bytes, but expected 96; was the instruction set changed"):
+            y.backward(fc.zeros((4, 24)))
+    finally:
+        _C.set_isa(active)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_results_larger_than_the_caches_are_those_of_single_images(residual: bool, isa: str) -> None:
+    """Large results are written past the caches, those of one image are not."""
+    images = np.resize(np.random.default_rng(0).standard_normal(1_000_003, dtype=np.float32), (5, 32, 192, 192))
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        a, r = (fc.tensor(v, requires_grad=True) for v in (x, -x[:, ::-1].copy()))
+        statistics = fc.tensor(np.arange(32, dtype=np.float32) / 16), fc.ones((32,))
+        y = F.batch_norm(a, *statistics, activation="relu", residual=r if residual else None)
+        y.backward(fc.tensor(x[:, :, ::-1].copy()))
+        assert a.grad is not None
+        return [y.detach().numpy(), a.grad.numpy(), *([r.grad.numpy()] if r.grad is not None else [])]
+
+    large = run(images)
+    assert len(large) == 2 + residual
+    for i in (0, 4):
+        for got, expected in zip(large, run(images[i : i + 1]), strict=True):
+            np.testing.assert_array_equal(got[i], expected[0])

@@ -1,5 +1,6 @@
 """The C++ core as Python sees it: memory, threads, instruction sets, devices, recordings."""
 
+import gc
 import os
 import re
 import threading
@@ -78,6 +79,8 @@ def test_absurd_shapes_are_refused(shape, error, words):
 
 
 def test_memory_is_aligned_counted_and_reused():
+    gc.collect()
+    _C.empty_cache()  # else another test's block may fit the second allocation as well
     before = _C.memory_stats()
     raw = _C.empty((3 << 20,), _C.uint8)
     assert raw.data_ptr() % 64 == 0
@@ -89,6 +92,17 @@ def test_memory_is_aligned_counted_and_reused():
     assert again.data_ptr() == address
     _C.reset_max_memory_allocated()
     assert _C.memory_stats()["max_allocated"] == _C.memory_stats()["allocated"]
+
+
+def test_memory_freed_last_is_reused_first():
+    """Its contents are the likeliest to be in the caches."""
+    gc.collect()
+    _C.empty_cache()
+    blocks = [_C.empty((3 << 20,), _C.uint8) for _ in range(4)]
+    for i in (2, 0, 3, 1):
+        address = blocks[i].data_ptr()
+        blocks[i] = None
+        assert _C.empty((3 << 20,), _C.uint8).data_ptr() == address
 
 
 def test_reserved_memory_does_not_grow_with_new_shapes():

@@ -239,3 +239,52 @@ def test_recorded_pools_replay_on_new_values(rng: np.random.Generator) -> None:
     x.detach().numpy()[...] = new
     recording.replay()
     np.testing.assert_array_equal(y.detach().numpy(), F.max_pool2d(F.avg_pool2d(fc.tensor(new), 2, 1), 2).numpy())
+
+
+LARGE_POOLS = {
+    "max": lambda x: F.max_pool2d(x, 2),
+    "max-overlapping": lambda x: F.max_pool2d(x, 3, 2, 1),
+    "max-stride1": lambda x: F.max_pool2d(x, 2, 1),
+    "avg": lambda x: F.avg_pool2d(x, 2),
+    "avg-overlapping": lambda x: F.avg_pool2d(x, 3, 2, 1),
+    "avg-stride1": lambda x: F.avg_pool2d(x, 2, 1),
+    "global": lambda x: F.adaptive_avg_pool2d(x, 1),
+}
+
+
+@pytest.mark.parametrize("pool", LARGE_POOLS)
+def test_results_larger_than_the_caches_are_those_of_single_images(pool: str, isa: str) -> None:
+    """Large results are written past the caches, those of one image are not."""
+    images = np.resize(np.random.default_rng(0).standard_normal(1_000_003, dtype=np.float32), (5, 16, 256, 256))
+    x = fc.tensor(images, requires_grad=True)
+    y = LARGE_POOLS[pool](x)
+    g = np.resize(np.random.default_rng(1).standard_normal(100_003, dtype=np.float32), y.shape)
+    y.backward(fc.tensor(g))
+    assert x.grad is not None
+    for i in (0, 4):
+        one = fc.tensor(images[i : i + 1], requires_grad=True)
+        expected = LARGE_POOLS[pool](one)
+        expected.backward(fc.tensor(g[i : i + 1]))
+        assert one.grad is not None
+        np.testing.assert_array_equal(y.detach().numpy()[i], expected.detach().numpy()[0])
+        np.testing.assert_array_equal(x.grad.numpy()[i], one.grad.numpy()[0])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 15, 16, 17, 33, 50, 130])
+@pytest.mark.parametrize("kernel", [(2, 2), (2, 3), (3, 1)])
+def test_gradients_of_disjoint_windows(kernel: tuple[int, int], channels: int, isa: str) -> None:
+    """Every tap of an average gets its share, only the winner of a maximum does, what lies between windows nothing."""
+    rng = np.random.default_rng(0)
+    kh, kw = kernel
+    sh, sw = kh + 1, kw  # a row of the input between the windows
+    x = rng.permutation(2 * channels * 11 * 10).reshape(2, channels, 11, 10).astype(np.float32)
+    out = ((11 - kh) // sh + 1, (10 - kw) // sw + 1)
+    g = rng.standard_normal((2, channels, *out)).astype(np.float32)
+    average, maximum = np.zeros_like(x), np.zeros_like(x)
+    for oh, ow in np.ndindex(*out):
+        rows, columns = slice(oh * sh, oh * sh + kh), slice(ow * sw, ow * sw + kw)
+        window, share = x[:, :, rows, columns], g[:, :, oh, ow, None, None]
+        average[:, :, rows, columns] = share * np.float32(1 / (kh * kw))
+        maximum[:, :, rows, columns] = np.where(window == window.max((2, 3), keepdims=True), share, 0)
+    np.testing.assert_allclose(gradient_of(lambda t: F.avg_pool2d(t, kernel, (sh, sw)), x, g), average, rtol=2e-7)
+    np.testing.assert_array_equal(gradient_of(lambda t: F.max_pool2d(t, kernel, (sh, sw)), x, g), maximum)

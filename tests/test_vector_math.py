@@ -141,7 +141,19 @@ def test_remainder_is_exact(isa: str) -> None:
     with np.errstate(all="ignore"):
         rest = np.fmod(a, b)
         want = np.where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
+        want = np.where(rest == 0, np.copysign(np.float32(0), b), want)
     assert_bits(call(fc.remainder, a, b), want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_remainder_has_the_divisor_s_sign_even_if_zero(dtype: str, isa: str) -> None:
+    """As Python and NumPy have it."""
+    pairs = list(itertools.product((-6.0, 6.0, -0.0, 0.0, -2.5, 2.5), (3.0, -3.0, 2.5, -2.5, INF, -INF)))
+    a, b = np.tile(np.array(pairs, dtype).T, 3)  # more than a vector, and not a multiple of one
+    got = call(fc.remainder, a, b)
+    np.testing.assert_array_equal(got, np.remainder(a, b))
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(b))
+    np.testing.assert_array_equal(np.signbit(got), [math.copysign(1, x % y) < 0 for x, y in zip(a, b, strict=True)])
 
 
 def test_floor_divide_is_exact(isa: str) -> None:

@@ -37,6 +37,17 @@ std::string describe(int64_t bytes) {
   return concat(double(bytes / 1024) / 1024, " MiB");
 }
 
+// Free blocks by size. Of equal ones the last is the one freed last.
+using FreeBlocks = std::multimap<int64_t, void*>;
+
+// The smallest block of at least `size` bytes that wastes at most a quarter, or end(): of equal ones the one freed
+// last, which the caches are the likeliest to hold.
+FreeBlocks::iterator best_fit(FreeBlocks& blocks, int64_t size) {
+  const auto fit = blocks.lower_bound(size);
+  if (fit == blocks.end() || fit->first > size + size / 4) return blocks.end();
+  return std::prev(blocks.upper_bound(fit->first));
+}
+
 std::atomic<int64_t> fail_countdown{0};
 std::atomic<bool> poison_on{false};
 
@@ -115,10 +126,9 @@ class Arena {
   }
 
   void* allocate_large(int64_t size) {
-    // Best fit, wasting at most a quarter.
-    const auto fit = large_free_.lower_bound(size);
+    const auto fit = best_fit(large_free_, size);
     void* block;
-    if (fit != large_free_.end() && fit->first <= size + size / 4) {
+    if (fit != large_free_.end()) {
       block = fit->second;
       large_cached_ -= fit->first;
       large_free_.erase(fit);
@@ -147,7 +157,7 @@ class Arena {
     return aligned;
   }
 
-  void unmap(std::multimap<int64_t, void*>::iterator it) noexcept {
+  void unmap(FreeBlocks::iterator it) noexcept {
     munmap(it->second, size_t((it->first + 4095) / 4096 * 4096));
     stats_.reserved -= it->first;
     large_cached_ -= it->first;
@@ -160,7 +170,7 @@ class Arena {
   char* slab_ = nullptr;
   int64_t slab_left_ = 0;
   std::unordered_map<int64_t, std::vector<void*>> small_free_;
-  std::multimap<int64_t, void*> large_free_;
+  FreeBlocks large_free_;
   std::unordered_map<void*, int64_t> mapped_size_;
   int64_t large_in_use_ = 0;
   int64_t large_cached_ = 0;
@@ -187,8 +197,8 @@ class CpuPool {
     const std::lock_guard<std::mutex> lock(mutex_);
     const int64_t size = block_size(bytes);
     requested_ += size;
-    const auto fit = free_.lower_bound(size);  // best fit, wasting at most a quarter
-    if (fit != free_.end() && fit->first <= size + size / 4) {
+    const auto fit = best_fit(free_, size);
+    if (fit != free_.end()) {
       void* const block = fit->second;
       free_.erase(fit);
       return block;
@@ -210,7 +220,7 @@ class CpuPool {
  private:
   std::mutex mutex_;
   std::unordered_map<void*, int64_t> blocks_;
-  std::multimap<int64_t, void*> free_;
+  FreeBlocks free_;
   int64_t reserved_ = 0, requested_ = 0;
 };
 

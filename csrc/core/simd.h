@@ -53,6 +53,9 @@ FASTCNN_INLINE Mask operator==(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b
 FASTCNN_INLINE Mask is_nan(Vec a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
 FASTCNN_INLINE Mask operator|(Mask a, Mask b) { return {__mmask16(a.m | b.m)}; }
 FASTCNN_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }  // m ? a : b
+using MaskWord = uint16_t;  // a mask in memory, bit i for lane i
+FASTCNN_INLINE MaskWord to_word(Mask m) { return m.m; }
+FASTCNN_INLINE Mask to_mask(MaskWord word) { return {word}; }
 FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }    // a * 2^n
 FASTCNN_INLINE float reduce_add(Vec a) {
   // A fixed tree (_mm512_reduce_add_ps leaves the order to the compiler).
@@ -64,8 +67,14 @@ FASTCNN_INLINE float reduce_add(Vec a) {
 FASTCNN_INLINE Vec load_u8(const uint8_t* p) {  // 16 bytes -> 16 floats
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)))};
 }
+FASTCNN_INLINE Vec load_u8_n(const uint8_t* p, int64_t n) {  // n in [0, 16]; 0 in the other lanes
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first_lanes(n), p)))};
+}
 FASTCNN_INLINE void store_u8(uint8_t* p, Vec a) {  // whole numbers in [0, 255]
   _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(a.v)));
+}
+FASTCNN_INLINE void store_u8_n(uint8_t* p, Vec a, int64_t n) {
+  _mm_mask_storeu_epi8(p, first_lanes(n), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(a.v)));
 }
 
 #elif defined(__AVX2__)
@@ -105,6 +114,12 @@ FASTCNN_INLINE Mask operator==(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _
 FASTCNN_INLINE Mask is_nan(Vec a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
 FASTCNN_INLINE Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.m, b.m)}; }
 FASTCNN_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.m)}; }  // m ? a : b
+using MaskWord = uint8_t;  // a mask in memory, bit i for lane i
+FASTCNN_INLINE MaskWord to_word(Mask m) { return MaskWord(_mm256_movemask_ps(m.m)); }
+FASTCNN_INLINE Mask to_mask(MaskWord word) {
+  const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(word), bits), bits))};
+}
 FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) {  // a * 2^n in two steps, so that n in [-252, 254] is exact
   const __m256i i = _mm256_cvtps_epi32(n.v);
   const __m256i half = _mm256_srai_epi32(i, 1);
@@ -121,10 +136,20 @@ FASTCNN_INLINE float reduce_add(Vec a) {
 FASTCNN_INLINE Vec load_u8(const uint8_t* p) {  // 8 bytes -> 8 floats
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)))};
 }
-FASTCNN_INLINE void store_u8(uint8_t* p, Vec a) {  // whole numbers in [0, 255]
+FASTCNN_INLINE Vec load_u8_n(const uint8_t* p, int64_t n) {  // n in [0, 8]; 0 in the other lanes
+  uint64_t bytes = 0;
+  for (int64_t i = n - 1; i >= 0; --i) bytes = bytes << 8 | p[i];
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(int64_t(bytes))))};
+}
+FASTCNN_INLINE __m128i to_u8(Vec a) {
   const __m256i words = _mm256_cvttps_epi32(a.v);
   const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storel_epi64((__m128i*)p, _mm_packus_epi16(halves, halves));
+  return _mm_packus_epi16(halves, halves);
+}
+FASTCNN_INLINE void store_u8(uint8_t* p, Vec a) { _mm_storel_epi64((__m128i*)p, to_u8(a)); }  // whole, in [0, 255]
+FASTCNN_INLINE void store_u8_n(uint8_t* p, Vec a, int64_t n) {
+  uint64_t bytes = uint64_t(_mm_cvtsi128_si64(to_u8(a)));
+  for (int64_t i = 0; i < n; ++i, bytes >>= 8) p[i] = uint8_t(bytes);
 }
 
 #else  // scalar: the x86-64 baseline
@@ -163,10 +188,17 @@ FASTCNN_INLINE Mask operator==(Vec a, Vec b) { return {a.v == b.v}; }
 FASTCNN_INLINE Mask is_nan(Vec a) { return {a.v != a.v}; }
 FASTCNN_INLINE Mask operator|(Mask a, Mask b) { return {a.m || b.m}; }
 FASTCNN_INLINE Vec select(Mask m, Vec a, Vec b) { return m.m ? a : b; }
+using MaskWord = uint8_t;
+FASTCNN_INLINE MaskWord to_word(Mask m) { return m.m; }
+FASTCNN_INLINE Mask to_mask(MaskWord word) { return {word != 0}; }
 FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return {__builtin_ldexpf(a.v, int(n.v))}; }
 FASTCNN_INLINE float reduce_add(Vec a) { return a.v; }
 FASTCNN_INLINE Vec load_u8(const uint8_t* p) { return {float(*p)}; }
+FASTCNN_INLINE Vec load_u8_n(const uint8_t* p, int64_t n) { return {n > 0 ? float(*p) : 0.0f}; }
 FASTCNN_INLINE void store_u8(uint8_t* p, Vec a) { *p = uint8_t(a.v); }
+FASTCNN_INLINE void store_u8_n(uint8_t* p, Vec a, int64_t n) {
+  if (n > 0) *p = uint8_t(a.v);
+}
 
 #endif
 

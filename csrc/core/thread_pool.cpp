@@ -21,7 +21,13 @@ namespace fastcnn {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr int64_t kSpinNanoseconds = 30'000;  // about the gap between two ops of a training step
+// Waiting threads spin for a little longer than Python takes between two ops of a training step: waking a sleeping one
+// takes 50 us on a virtual machine. Where other processes want the CPUs, spinning only uses up the time slice that the
+// next loop needs. A thread that loses its CPU while it spins tells so, and for a while all sleep almost at once.
+constexpr int64_t kSpinNanoseconds = 100'000;
+constexpr int64_t kCrowdedSpinNanoseconds = 5'000;
+constexpr int64_t kPreemptedNanoseconds = 300'000;  // between two looks at the clock, which are about 5 us apart
+constexpr int64_t kCrowdedNanoseconds = 100'000'000;
 
 using Word = std::atomic<uint32_t>;
 
@@ -38,15 +44,25 @@ int64_t now_nanoseconds() {
   return int64_t(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
 }
 
+std::atomic<int64_t> crowded_until{0};
+
 // Waits until word != value: a short spin, then the futex. `sleepers` lets the waker skip the system call.
 void wait_while_equal(Word& word, uint32_t value, Word& sleepers) {
-  const int64_t deadline = now_nanoseconds() + kSpinNanoseconds;
+  int64_t now = now_nanoseconds();
+  const bool crowded = now < crowded_until.load(std::memory_order_relaxed);
+  const int64_t deadline = now + (crowded ? kCrowdedSpinNanoseconds : kSpinNanoseconds);
   do {
     for (int i = 0; i < 64; ++i) {
       if (word.load(std::memory_order_acquire) != value) return;
       __builtin_ia32_pause();
     }
-  } while (now_nanoseconds() < deadline);
+    const int64_t before = now;
+    now = now_nanoseconds();
+    if (now - before > kPreemptedNanoseconds) {
+      crowded_until.store(now + kCrowdedNanoseconds, std::memory_order_relaxed);
+      break;
+    }
+  } while (now < deadline);
   sleepers.fetch_add(1, std::memory_order_seq_cst);
   while (word.load(std::memory_order_seq_cst) == value) futex_wait(word, value);
   sleepers.fetch_sub(1, std::memory_order_relaxed);
@@ -55,7 +71,8 @@ void wait_while_equal(Word& word, uint32_t value, Word& sleepers) {
 thread_local bool inside_parallel = false;
 thread_local int worker_index = 0;
 
-// Chunks [begin, end) not yet taken, packed into one word: the owner takes from the front, thieves from the back.
+// Chunks [begin, end) not yet taken, packed into one word: the owner takes from the front and thieves from the
+// back, or, in a descending loop, the other way round.
 class ChunkRange {
  public:
   void reset(int64_t begin, int64_t end) {
@@ -84,13 +101,14 @@ class ChunkRange {
 class Pool {
  public:
   // Runs the loop on `threads` threads, the caller included; false if another caller has the pool.
-  bool try_run(int threads, int64_t count, void (*body)(const void*, int64_t), const void* context) {
+  bool try_run(int threads, int64_t count, void (*body)(const void*, int64_t), const void* context, Order order) {
     const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
     start_workers(threads);
     threads_.store(threads, std::memory_order_relaxed);
     body_ = body;
     context_ = context;
+    order_ = order;
     for (int t = 0; t < threads; ++t) ranges_[t].reset(count * t / threads, count * (t + 1) / threads);
     finished_.store(0, std::memory_order_relaxed);
     const uint64_t generation = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
@@ -120,7 +138,8 @@ class Pool {
 
   void drain(int self, int threads) {
     for (int k = 0; k < threads; ++k)
-      for (int64_t i; (i = ranges_[(self + k) % threads].take(k == 0)) >= 0;) body_(context_, i);
+      for (int64_t i; (i = ranges_[(self + k) % threads].take((k == 0) == (order_ == Order::ascending))) >= 0;)
+        body_(context_, i);
   }
 
   void work(int index, uint32_t seen) {
@@ -145,6 +164,7 @@ class Pool {
   std::mutex busy_;
   void (*body_)(const void*, int64_t) = nullptr;
   const void* context_ = nullptr;
+  Order order_ = Order::ascending;
   ChunkRange ranges_[kMaxThreads];
   alignas(64) std::atomic<uint64_t> ticket_{kClosed};
   alignas(64) Word epoch_{0};
@@ -220,13 +240,15 @@ State& state() {
 
 }  // namespace
 
-void parallel_for_erased(int64_t count, void (*body)(const void*, int64_t), const void* context) {
+void parallel_for_erased(int64_t count, void (*body)(const void*, int64_t), const void* context, Order order) {
   if (count <= 0) return;
   if (count > 1 && count <= INT32_MAX && !inside_parallel) {
     const int threads = num_threads();
-    if (threads > 1 && state().pool.load(std::memory_order_acquire)->try_run(threads, count, body, context)) return;
+    if (threads > 1 && state().pool.load(std::memory_order_acquire)->try_run(threads, count, body, context, order))
+      return;
   }
-  for (int64_t i = 0; i < count; ++i) body(context, i);
+  const bool ascending = order == Order::ascending;
+  for (int64_t i = 0; i < count; ++i) body(context, ascending ? i : count - 1 - i);
 }
 
 int num_threads() { return state().threads.load(std::memory_order_relaxed); }

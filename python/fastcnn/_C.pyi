@@ -401,13 +401,13 @@ def avg_pool2d_forward(input: Tensor, kernel_size: tuple[int, ...], stride: tupl
     """
     Mean of every window.
     """
-def batch_norm_backward(grad_output: Tensor, input: Tensor, weight: Tensor | None, bias: Tensor | None, output: Tensor | None, statistics: Tensor, training: bool, activation: str | None, wanted: typing.Annotated[collections.abc.Sequence[bool], "FixedSize(4)"], grad_weight_out: Tensor | None = None, grad_bias_out: Tensor | None = None) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+def batch_norm_backward(grad_output: Tensor, input: Tensor, weight: Tensor | None, bias: Tensor | None, gate: Tensor | None, statistics: Tensor, training: bool, activation: str | None, wanted: typing.Annotated[collections.abc.Sequence[bool], "FixedSize(4)"], grad_weight_out: Tensor | None = None, grad_bias_out: Tensor | None = None) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """
     Gradients of batch_norm with respect to input, weight, bias and residual.
     """
-def batch_norm_forward(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None, bias: Tensor | None, training: bool, momentum: typing.SupportsFloat | typing.SupportsIndex | None, eps: typing.SupportsFloat | typing.SupportsIndex, activation: str | None, residual: Tensor | None, num_batches_tracked: Tensor | None) -> tuple[Tensor, Tensor]:
+def batch_norm_forward(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None, bias: Tensor | None, training: bool, momentum: typing.SupportsFloat | typing.SupportsIndex | None, eps: typing.SupportsFloat | typing.SupportsIndex, activation: str | None, residual: Tensor | None, num_batches_tracked: Tensor | None, want_gate: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """
-    Normalised input, and the statistics for backward; updates the running ones in training.
+    Normalised input, and for backward the statistics and a relu's gate; updates the running ones in training.
     """
 def begin_recording() -> None:
     """
@@ -533,6 +533,10 @@ def dropout_backward(grad_output: Tensor, mask: Tensor, p: typing.SupportsFloat 
     """
     `layout` is the one of the input of dropout: the mask is in its memory order.
     """
+def elu(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
+    ...
+def elu_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
+    ...
 def empty(shape: tuple[int, ...], dtype: dtype, device: device | str | None = None, layout: str | None = None) -> Tensor:
     ...
 def empty_cache() -> None:
@@ -614,6 +618,18 @@ def group_norm_forward(input: Tensor, num_groups: typing.SupportsInt | typing.Su
     Normalised input, and the statistics for backward.
     """
 def gt(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:
+    ...
+def hardsigmoid(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
+    ...
+def hardsigmoid_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
+    ...
+def hardswish(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
+    ...
+def hardswish_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
+    ...
+def hardtanh(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
+    ...
+def hardtanh_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
     ...
 def image_batch(images: Tensor, index: Tensor, scale: Tensor, shift: Tensor, channels: typing.SupportsInt | typing.SupportsIndex | None = None, dtype: dtype = ...) -> Tensor:
     """
@@ -886,6 +902,10 @@ def slice_write(destination: Tensor, start: collections.abc.Sequence[typing.Supp
 def softmax_backward(output: Tensor, grad_output: Tensor, dim: typing.SupportsInt | typing.SupportsIndex, log: bool) -> Tensor:
     ...
 def softmax_forward(input: Tensor, dim: typing.SupportsInt | typing.SupportsIndex, log: bool) -> Tensor:
+    ...
+def softplus(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
+    ...
+def softplus_backward(saved: Tensor, grad_output: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> Tensor:
     ...
 def sqrt(input: Tensor, a: typing.SupportsFloat | typing.SupportsIndex = 0.0, b: typing.SupportsFloat | typing.SupportsIndex = 0.0, out: Tensor | None = None) -> Tensor:
     ...

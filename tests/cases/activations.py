@@ -1,4 +1,4 @@
-"""Activations that are composed of a few kernels."""
+"""Activations beyond those of unary.py."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from fastcnn import functional as F
 
 from . import Array, Case, ErrorCase, Op
+from .unary import BENCH
 
 NAN, INF = math.nan, math.inf
 SHAPES = ((), (17,), (5, 9), (2, 3, 5, 7), (0, 3, 4, 4))
@@ -48,8 +49,9 @@ def _op(
     special: tuple[float, ...] = (NAN, INF, -INF, 0.0, 100.0, -100.0),
     errors: tuple[ErrorCase, ...] = (),
     torch: Callable[..., Any] | None = None,
+    bench: bool = False,
 ) -> Op:
-    """Every shape with the first options, one shape and special values with each of the others."""
+    """Every shape with the first options, one shape and special values with each of the others; benchmark sizes."""
     name = run.__name__
     cases = []
     for i, option in enumerate(options or ({},)):
@@ -60,6 +62,8 @@ def _op(
             cases.append(Case(title + suffix, {"input": array} | option, terms, terms_grad=terms))
         array = Array((3, 11), low=-7.0, high=7.0, special=special)
         cases.append(Case(f"special{suffix}", {"input": array} | option, terms, grad=False))
+    if bench:
+        cases += [Case(k, {"input": Array(s, low=-7.0, high=7.0)}, terms, bench=True) for k, s in BENCH.items()]
     integers = {"input": Array((3,), "labels", high=4)} | (options or ({},))[0]
     errors = (*errors, ErrorCase("integers", integers, TypeError, (name, "int64", "float32")))
     return Op(
@@ -164,7 +168,7 @@ CHANNELS = (
 )
 
 OPS = (
-    _op(F.relu6, lambda x: np.clip(x, 0, 6)),
+    _op(F.relu6, lambda x: np.clip(x, 0, 6), bench=True),
     _op(
         F.hardtanh,
         lambda x, a=-1.0, b=1.0: np.clip(x, a, b),
@@ -172,15 +176,15 @@ OPS = (
         {"min_val": -2.5, "max_val": 3.0},
         errors=(ErrorCase("order", {"input": Array((3,)), "min_val": 2.0}, ValueError, ("hardtanh", "max_val", "2")),),
     ),
-    _op(F.hardsigmoid, _gate, torch=_torch_gate),
-    _op(F.hardswish, lambda x: x * _gate(x), special=(NAN, INF, 0.0, 100.0, -100.0)),
+    _op(F.hardsigmoid, _gate, torch=_torch_gate, bench=True),
+    _op(F.hardswish, lambda x: x * _gate(x), special=(NAN, INF, 0.0, 100.0, -100.0), bench=True),
     _op(
         F.threshold,
         lambda x, t, v: np.where(x <= t, v, x),
         {"threshold": 0.5, "value": -7.0},
         {"threshold": -1.0, "value": 0.0},
     ),
-    _op(F.elu, lambda x, a=1.0: _elu(x, 1.0, a, 1.0), {}, {"alpha": 2.5}),
+    _op(F.elu, lambda x, a=1.0: _elu(x, 1.0, a, 1.0), {}, {"alpha": 2.5}, bench=True),
     _op(F.selu, lambda x: _elu(x, *SELU, 1.0)),
     _op(
         F.celu,
@@ -212,6 +216,7 @@ OPS = (
         {"beta": 2.0, "threshold": 3.0},
         special=(NAN, INF, 0.0, 100.0, -100.0),
         errors=(ErrorCase("zero", {"input": Array((3,)), "beta": 0.0}, ValueError, ("softplus", "beta is 0")),),
+        bench=True,
     ),
     _op(F.mish, lambda x: x * np.tanh(np.logaddexp(0.0, x)), special=(NAN, INF, 0.0, 100.0, -100.0)),
     _op(F.logsigmoid, lambda x: -np.logaddexp(0.0, -x), special=(NAN, INF, 0.0, 100.0, -100.0, -1e4)),

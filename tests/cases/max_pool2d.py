@@ -153,6 +153,7 @@ OPS = (
             case((0, 3, 6, 5), 2, return_indices=True),
             case((2, 18, 6, 5), (2, 3), 1, special=(NAN, NAN, NAN, INF, -INF, -INF), return_indices=True),
             case((1, 3, 6, 6), 2, special=(NAN,) * 30, return_indices=True),
+            case((64, 6, 28, 28), 2, bench=True),
             case((64, 20, 28, 28), 2, bench=True),
             case((64, 50, 14, 14), 2, bench=True),
             case((8, 64, 112, 112), 3, 2, 1, bench=True),

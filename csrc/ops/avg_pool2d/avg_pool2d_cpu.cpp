@@ -1,41 +1,13 @@
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/avg_pool2d/avg_pool2d.h"
+#include "ops/max_pool2d/pool_rows.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
 
-using simd::Vec;
-constexpr int64_t N = Vec::N;
 constexpr int kBlock = 8;  // vectors of channels handled together: long contiguous reads when the windows are large
-
-// A block of up to kBlock vectors of channels, as in max_pool2d_cpu.cpp: the last vector may overlap its neighbour, and
-// fewer than N channels in all are masked.
-struct Channels {
-  int64_t first;       // channel of vector 0
-  int64_t last;        // offset of the last vector
-  int64_t n;           // lanes in use when masked
-  int64_t begin, end;  // pixels of the row
-};
-
-template <int V>
-FASTCNN_INLINE int64_t offset(const Channels& c, int v) {
-  return v == V - 1 ? c.last : v * N;
-}
-
-template <bool kMasked>
-FASTCNN_INLINE Vec load(const float* p, int64_t n) {
-  return kMasked ? simd::load_n(p, n) : simd::load(p);
-}
-
-template <bool kMasked>
-FASTCNN_INLINE void store(float* p, Vec a, int64_t n) {
-  if (kMasked)
-    simd::store_n(p, a, n);
-  else
-    simd::store(p, a);
-}
 
 FASTCNN_INLINE float scale_of(const PoolWindows& p, int64_t divisor_override, int64_t oh, int64_t ow) {
   const int64_t divisor = divisor_override ? divisor_override : p.h.extent[oh] * p.w.extent[ow];
@@ -45,7 +17,7 @@ FASTCNN_INLINE float scale_of(const PoolWindows& p, int64_t divisor_override, in
 // One output row. input: image n; output: row (n, oh).
 template <int V, bool kMasked>
 static void forward_row(const float* input, float* output, int64_t divisor_override, const PoolWindows& p, int64_t oh,
-                        const Channels c) {
+                        const Channels c, bool streaming) {
   const int64_t C = p.C;
   const int64_t row_step = p.w.in * C;
   const int64_t taps_h = p.h.taps[oh];
@@ -72,7 +44,7 @@ static void forward_row(const float* input, float* output, int64_t divisor_overr
     const Vec scale = simd::set1(scale_of(p, divisor_override, oh, ow));
     float* y = output + ow * C + c.first;
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store<kMasked>(y + offset<V>(c, v), sum[v] * scale, c.n);
+    for (int v = 0; v < V; ++v) store<kMasked>(y + offset<V>(c, v), sum[v] * scale, c.n, streaming);
   }
 }
 
@@ -80,7 +52,7 @@ static void forward_row(const float* input, float* output, int64_t divisor_overr
 // (n, h).
 template <int V, bool kMasked>
 static void backward_row(const float* grad_output, float* grad_input, int64_t divisor_override, const PoolWindows& p,
-                         int64_t h, const Channels c) {
+                         int64_t h, const Channels c, bool streaming) {
   const int64_t C = p.C;
   for (int64_t w = c.begin; w < c.end; ++w) {
     Vec sum[V];
@@ -95,54 +67,30 @@ static void backward_row(const float* grad_output, float* grad_input, int64_t di
       }
     float* out = grad_input + w * C + c.first;
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store<kMasked>(out + offset<V>(c, v), sum[v], c.n);
+    for (int v = 0; v < V; ++v) store<kMasked>(out + offset<V>(c, v), sum[v], c.n, streaming);
   }
 }
 
-// Calls row.run<V, masked>(channels) for the blocks of channels [begin, end) of a row. Where there are several, a few
-// pixels are finished before the next ones, so that memory is read nearly in order.
-template <class Row>
-FASTCNN_INLINE void for_channel_blocks(int64_t begin, int64_t end, int64_t pixels, const Row& row) {
-  if (end - begin < N) {
-    row.template run<1, true>({begin, 0, end - begin, 0, pixels});
-    return;
+// When windows do not overlap every tap gets the same share of the gradient. grad_output: row (n, oh).
+template <int V, bool kMasked>
+struct SpreadEvenly {
+  const float* grad_output;
+  int64_t divisor_override;
+  const PoolWindows& p;
+  int64_t oh;
+  Channels c;
+  Vec share[V];
+  __attribute__((always_inline)) void open(int64_t pixel) {
+    const Vec scale = simd::set1(scale_of(p, divisor_override, oh, pixel));
+    const float* const g = grad_output + pixel * p.C + c.first;
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) share[v] = load<kMasked>(g + offset<V>(c, v), c.n) * scale;
   }
-  const int64_t tile = end - begin <= kBlock * N ? pixels : 1 + 256 / (end - begin);
-  for (int64_t pixel = 0; pixel < pixels; pixel += tile) {
-    const int64_t last_pixel = pixels - pixel < tile ? pixels : pixel + tile;
-    for (int64_t first = begin; first < end; first += kBlock * N) {
-      const int64_t rest = end - first;
-      const int64_t vectors = rest >= kBlock * N ? kBlock : (rest + N - 1) / N;
-      const int64_t last = rest >= kBlock * N ? (kBlock - 1) * N : rest - N;
-      const Channels c = {first, last, N, pixel, last_pixel};
-      switch (vectors) {
-        case 1:
-          row.template run<1, false>(c);
-          break;
-        case 2:
-          row.template run<2, false>(c);
-          break;
-        case 3:
-          row.template run<3, false>(c);
-          break;
-        case 4:
-          row.template run<4, false>(c);
-          break;
-        case 5:
-          row.template run<5, false>(c);
-          break;
-        case 6:
-          row.template run<6, false>(c);
-          break;
-        case 7:
-          row.template run<7, false>(c);
-          break;
-        default:
-          row.template run<8, false>(c);
-      }
-    }
+  __attribute__((always_inline)) void tap(float, Vec (&values)[V]) const {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) values[v] = share[v];
   }
-}
+};
 
 struct ForwardRow {
   const float* input;
@@ -150,9 +98,10 @@ struct ForwardRow {
   int64_t divisor_override;
   const PoolWindows& windows;
   int64_t oh;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    forward_row<V, kMasked>(input, output, divisor_override, windows, oh, c);
+    forward_row<V, kMasked>(input, output, divisor_override, windows, oh, c, streaming);
   }
 };
 
@@ -162,22 +111,38 @@ struct BackwardRow {
   int64_t divisor_override;
   const PoolWindows& windows;
   int64_t h;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    backward_row<V, kMasked>(grad_output, grad_input, divisor_override, windows, h, c);
+    backward_row<V, kMasked>(grad_output, grad_input, divisor_override, windows, h, c, streaming);
   }
 };
 
-constexpr int64_t kChunk = 65536;       // elements that a chunk reads or writes, about
-constexpr int64_t kChannelGrain = 512;  // channels per chunk where a single row is longer than kChunk
+struct BackwardDisjointRow {
+  const float* grad_output;
+  float* grad_input;
+  int64_t divisor_override;
+  const PoolWindows& windows;
+  int64_t oh;
+  bool streaming;
+  template <int V, bool kMasked>
+  void run(const Channels& c) const {
+    spread_row<V, kMasked>(SpreadEvenly<V, kMasked>{grad_output, divisor_override, windows, oh, c, {}}, grad_input,
+                           windows, oh, c, streaming);
+  }
+};
+
+constexpr int64_t kLongRow = 65536;     // elements of a row whose channels are cut into chunks
+constexpr int64_t kChannelGrain = 512;  // of so many
 
 // body(row, first channel, last channel + 1) over all rows, cut into chunks of whole rows or, for a few long rows (a
 // global pool of one image), of a row's channels.
 template <class Body>
-FASTCNN_INLINE void for_rows(int64_t rows, int64_t C, int64_t elements_per_row, const Body& body) {
-  if (elements_per_row <= kChunk) {
-    parallel_ranges(rows, kChunk / (elements_per_row + 1) + 1, [&](int64_t begin, int64_t end) {
+FASTCNN_INLINE void for_rows(int64_t rows, int64_t C, int64_t elements_per_row, bool streaming, const Body& body) {
+  if (elements_per_row <= kLongRow) {
+    parallel_ranges(rows, row_grain(elements_per_row), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) body(row, int64_t(0), C);
+      if (streaming) __builtin_ia32_sfence();
     });
     return;
   }
@@ -185,6 +150,7 @@ FASTCNN_INLINE void for_rows(int64_t rows, int64_t C, int64_t elements_per_row, 
   parallel_for(rows * pieces, [&](int64_t i) {
     const int64_t begin = i % pieces * kChannelGrain;
     body(i / pieces, begin, C - begin < kChannelGrain ? C : begin + kChannelGrain);
+    if (streaming) __builtin_ia32_sfence();
   });
 }
 
@@ -193,11 +159,13 @@ FASTCNN_INLINE void for_rows(int64_t rows, int64_t C, int64_t elements_per_row, 
 // Channels are the vectors.
 void avg_pool2d_forward(const float* input, float* output, int64_t divisor_override, const PoolWindows& windows) {
   const PoolWindows& p = windows;
-  const int64_t in_image = p.h.in * p.w.in * p.C, out_row = p.w.out * p.C;
-  for_rows(p.N * p.h.out, p.C, out_row * p.h.kernel * p.w.kernel, [&](int64_t row, int64_t begin, int64_t end) {
+  const int64_t in_image = p.h.in * p.w.in * p.C, out_row = p.w.out * p.C, rows = p.N * p.h.out;
+  const bool streaming = streams(output, rows * out_row, p.C);
+  for_rows(rows, p.C, out_row * p.h.kernel * p.w.kernel, streaming, [&](int64_t row, int64_t begin, int64_t end) {
     const int64_t n = row / p.h.out, oh = row % p.h.out;
-    for_channel_blocks(begin, end, p.w.out,
-                       ForwardRow{input + n * in_image, output + row * out_row, divisor_override, p, oh});
+    for_channel_blocks<kBlock>(
+        begin, end, p.w.out,
+        ForwardRow{input + n * in_image, output + row * out_row, divisor_override, p, oh, streaming});
   });
 }
 
@@ -205,11 +173,23 @@ void avg_pool2d_forward(const float* input, float* output, int64_t divisor_overr
 void avg_pool2d_backward(const float* grad_output, float* grad_input, int64_t divisor_override,
                          const PoolWindows& windows) {
   const PoolWindows& p = windows;
-  const int64_t out_image = p.h.out * p.w.out * p.C, in_row = p.w.in * p.C;
-  for_rows(p.N * p.h.in, p.C, in_row, [&](int64_t row, int64_t begin, int64_t end) {
+  const int64_t out_row = p.w.out * p.C, in_row = p.w.in * p.C;
+  const bool streaming = streams(grad_input, p.N * p.h.in * in_row, p.C);
+  const int64_t in_elements_per_row = p.h.out ? p.h.in / p.h.out * in_row : 0;
+  if (in_elements_per_row <= kPoolChunk && disjoint(p.h) && disjoint(p.w)) {
+    for_rows(p.N * p.h.out, p.C, in_elements_per_row, streaming, [&](int64_t row, int64_t, int64_t) {
+      const int64_t n = row / p.h.out, oh = row % p.h.out;
+      for_channel_blocks<kBlock>(0, p.C, p.w.out,
+                                 BackwardDisjointRow{grad_output + row * out_row, grad_input + n * p.h.in * in_row,
+                                                     divisor_override, p, oh, streaming});
+    });
+    return;
+  }
+  for_rows(p.N * p.h.in, p.C, in_row, streaming, [&](int64_t row, int64_t begin, int64_t end) {
     const int64_t n = row / p.h.in, h = row % p.h.in;
-    for_channel_blocks(begin, end, p.w.in,
-                       BackwardRow{grad_output + n * out_image, grad_input + row * in_row, divisor_override, p, h});
+    for_channel_blocks<kBlock>(
+        begin, end, p.w.in,
+        BackwardRow{grad_output + n * p.h.out * out_row, grad_input + row * in_row, divisor_override, p, h, streaming});
   });
 }
 

@@ -22,9 +22,11 @@ BatchNormChunks chunks_of(const BatchNormShape& shape) {
   // A block of 64 channels and 128 rows fits L1, where the second reading of the statistics finds it; float32 sums stay
   // short in any case.
   BatchNormChunks chunks;
+  const auto ceil_div = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   chunks.channel_grain = 256;
-  chunks.row_grain = shape.C >= 64 ? 128 : shape.C >= 16 ? 256 : 512;
-  chunks.row_chunks = (shape.rows + chunks.row_grain - 1) / chunks.row_grain;
+  const int64_t largest = shape.C >= 64 ? 128 : shape.C >= 16 ? 256 : 512;
+  chunks.row_grain = shape.rows ? ceil_div(shape.rows, ceil_div(shape.rows, largest)) : largest;  // of nearly one size
+  chunks.row_chunks = ceil_div(shape.rows, chunks.row_grain);
   chunks.channel_chunks = (shape.C + chunks.channel_grain - 1) / chunks.channel_grain;
   return chunks;
 }
@@ -125,13 +127,19 @@ void set_coefficients(const BatchNorm& op, const double* statistics, float* coef
   }
 }
 
-// Returns the output and the statistics (2, C) that backward needs: float64 mean and 1 / sqrt(var + eps).
-std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const OptionalTensor& running_mean,
-                                             const OptionalTensor& running_var, const OptionalTensor& weight,
-                                             const OptionalTensor& bias, bool training, std::optional<double> momentum,
-                                             double eps, const std::optional<std::string>& activation,
-                                             const OptionalTensor& residual,
-                                             const OptionalTensor& num_batches_tracked) {
+// Memory for the bits of a gate, packed as the active instruction set likes them.
+Tensor gate_bits(const BatchNormShape& shape) {
+  return empty({FASTCNN_CPU(batch_norm_gate_bytes)(shape)}, DType::uint8);
+}
+
+// Returns the output, the statistics (2, C) that backward needs (float64 mean and 1 / sqrt(var + eps)), and, if wanted,
+// how backward finds where a relu was closed: None where its other arguments tell, else a bit per element (uint8;
+// float32 on the CPU, behind a residual) or the output itself.
+std::tuple<Tensor, Tensor, OptionalTensor> batch_norm_forward(
+    const Tensor& input, const OptionalTensor& running_mean, const OptionalTensor& running_var,
+    const OptionalTensor& weight, const OptionalTensor& bias, bool training, std::optional<double> momentum, double eps,
+    const std::optional<std::string>& activation, const OptionalTensor& residual,
+    const OptionalTensor& num_batches_tracked, bool want_gate) {
   const BatchNorm op = batch_norm_of(input, weight, bias, activation);
   const BatchNormShape shape = op.shape;
   const Tensor mean_buffer = value_or_undefined(running_mean), var_buffer = value_or_undefined(running_var);
@@ -165,6 +173,9 @@ std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const Optional
   const Tensor partial =
       single && training ? empty({op.chunks.row_chunks, 2, shape.C}, DType::float64, input.device(), Layout::row_major)
                          : Tensor();
+  Tensor gate;
+  if (want_gate && op.relu && (skip.defined() || !single))
+    gate = input.dtype() == DType::float32 && !input.device().is_cuda() ? gate_bits(shape) : output;
   if (training)
     for (const Tensor& buffer : {mean_buffer, var_buffer, tracked})
       if (buffer.defined()) buffer.bump_version();
@@ -204,14 +215,14 @@ std::pair<Tensor, Tensor> batch_norm_forward(const Tensor& input, const Optional
       float* const k = coefficients.data<float>();
       set_coefficients(op, mean, k);
       FASTCNN_CPU(batch_norm_normalize)(op.input.data<float>(), k, k + C, k + 2 * C, pointer<float>(skip), op.relu,
-                                        output.data<float>(), shape);
+                                        gate.defined() ? gate.raw() : nullptr, output.data<float>(), shape);
     } else {
       batch_norm_normalize_reference(op.input.data<double>(), mean, invstd, pointer<double>(op.weight),
                                      pointer<double>(op.bias), pointer<double>(skip), op.relu, output.data<double>(),
                                      shape);
     }
   });
-  return {output, statistics};
+  return {output, statistics, gate.defined() ? OptionalTensor(gate) : std::nullopt};
 }
 
 struct Gradients {
@@ -246,24 +257,24 @@ void combine_gradients(const BatchNorm& op, const double* partial, const double*
   }
 }
 
-void backward_float32(const BatchNorm& op, const Tensor& grad_output, const Tensor& output, const Tensor& statistics,
+void backward_float32(const BatchNorm& op, const Tensor& grad_output, const Tensor& gate, const Tensor& statistics,
                       bool training, const Gradients& gradients, const Tensor& partial, const Tensor& coefficients) {
   const int64_t C = op.shape.C;
   const float* const x = op.input.data<float>();
   float* const k = coefficients.data<float>();  // center, scale, shift, a, b, c
   set_coefficients(op, statistics.data<double>(), k);
-  const bool gate_by_output = op.relu && output.defined();
-  const float* dz = grad_output.data<float>();
-  const bool sums = training || gate_by_output || gradients.weight.defined() || gradients.bias.defined();
+  const void* const bits = gate.defined() ? gate.raw() : nullptr;
+  const float* const dy = grad_output.data<float>();
+  const bool sums = training || gradients.weight.defined() || gradients.bias.defined();
   if (sums)
-    FASTCNN_CPU(batch_norm_reduce)(dz, x, pointer<float>(output), op.relu, k, k + C, k + 2 * C,
-                                   pointer<float>(gradients.residual), partial.data<double>(), op.shape, op.chunks);
+    FASTCNN_CPU(batch_norm_reduce)(dy, x, op.relu, bits, k, k + C, k + 2 * C, partial.data<double>(), op.shape,
+                                   op.chunks);
   combine_gradients(op, sums ? partial.data<double>() : nullptr, statistics.data<double>(), training, gradients,
                     k + 3 * C);
-  if (!gradients.input.defined()) return;
-  if (gate_by_output) dz = gradients.residual.data<float>();
-  FASTCNN_CPU(batch_norm_backward)(dz, x, op.relu && !gate_by_output, k, k + C, k + 2 * C, k + 3 * C,
-                                   training ? k + 4 * C : nullptr, k + 5 * C, gradients.input.data<float>(), op.shape);
+  if (gradients.input.defined())
+    FASTCNN_CPU(batch_norm_backward)(dy, x, op.relu, bits, k, k + C, k + 2 * C, k + 3 * C,
+                                     training ? k + 4 * C : nullptr, k + 5 * C, gradients.input.data<float>(),
+                                     pointer<float>(gradients.residual), op.shape);
 }
 
 // Memory for a (C,) gradient: the caller's, or new.
@@ -276,24 +287,29 @@ Tensor channel_gradient(const char* argument, const OptionalTensor& out, const T
 
 OptionalTensor optional(const Tensor& tensor) { return tensor.defined() ? OptionalTensor(tensor) : std::nullopt; }
 
-// Returns the gradients of input, weight, bias and residual, None where `wanted` is False. `output` is needed to
-// differentiate a relu behind a residual, and for every relu in float64.
+// Returns the gradients of input, weight, bias and residual, None where `wanted` is False. `gate` is what the forward
+// pass returned: bits, the output, or None.
 std::tuple<OptionalTensor, OptionalTensor, OptionalTensor, OptionalTensor> batch_norm_backward(
     const Tensor& grad_output, const Tensor& input, const OptionalTensor& weight, const OptionalTensor& bias,
-    const OptionalTensor& output, const Tensor& statistics, bool training, const std::optional<std::string>& activation,
+    const OptionalTensor& gate, const Tensor& statistics, bool training, const std::optional<std::string>& activation,
     const std::array<bool, 4>& wanted, const OptionalTensor& grad_weight_out, const OptionalTensor& grad_bias_out) {
   const BatchNorm op = batch_norm_of(input, weight, bias, activation);
   const BatchNormShape shape = op.shape;
   check_same("batch_norm", "input", input, "grad_output", grad_output);
   check(grad_output.shape() == input.shape(), "batch_norm: grad_output has shape ", grad_output.shape(),
         ", but expected ", input.shape());
-  const Tensor dy = default_stored(grad_output), y = value_or_undefined(output);
+  const Tensor dy = default_stored(grad_output), y = value_or_undefined(gate);
   const bool single = input.dtype() != DType::float64;
+  const bool by_bits = y.defined() && y.dtype() == DType::uint8;
+  check(!by_bits || y.numel() == FASTCNN_CPU(batch_norm_gate_bytes)(shape), "batch_norm: gate has ", y.numel(),
+        " bytes, but expected ", FASTCNN_CPU(batch_norm_gate_bytes)(shape),
+        "; was the instruction set changed between forward and backward?");
   Gradients gradients;
-  if (wanted[0]) gradients.input = empty(input.shape(), input.dtype(), input.device());
+  if (wanted[0] || (by_bits && wanted[3]))  // one pass writes both
+    gradients.input = empty(input.shape(), input.dtype(), input.device());
   if (wanted[1]) gradients.weight = channel_gradient("grad_weight", grad_weight_out, op.weight, op);
   if (wanted[2]) gradients.bias = channel_gradient("grad_bias", grad_bias_out, op.bias, op);
-  if ((wanted[3] && op.relu) || (op.relu && y.defined()))
+  if (op.relu && (wanted[3] || (y.defined() && !by_bits)))
     gradients.residual = empty(input.shape(), input.dtype(), input.device());
   const Tensor partial =
       single ? empty({op.chunks.row_chunks, 2, shape.C}, DType::float64, input.device(), Layout::row_major) : Tensor();
@@ -318,7 +334,7 @@ std::tuple<OptionalTensor, OptionalTensor, OptionalTensor, OptionalTensor> batch
     }
   });
   const Tensor grad_residual = op.relu ? gradients.residual : dy;
-  return {optional(gradients.input), optional(gradients.weight), optional(gradients.bias),
+  return {wanted[0] ? optional(gradients.input) : std::nullopt, optional(gradients.weight), optional(gradients.bias),
           wanted[3] ? optional(grad_residual) : std::nullopt};
 }
 
@@ -337,10 +353,10 @@ void check_norm_parameter(const char* op, const Tensor& input, const Tensor* wei
 void bind_batch_norm(py::module_& m) {
   m.def("batch_norm_forward", &batch_norm_forward, py::arg("input"), py::arg("running_mean"), py::arg("running_var"),
         py::arg("weight"), py::arg("bias"), py::arg("training"), py::arg("momentum"), py::arg("eps"),
-        py::arg("activation"), py::arg("residual"), py::arg("num_batches_tracked"), release_gil(),
-        "Normalised input, and the statistics for backward; updates the running ones in training.");
+        py::arg("activation"), py::arg("residual"), py::arg("num_batches_tracked"), py::arg("want_gate"), release_gil(),
+        "Normalised input, and for backward the statistics and a relu's gate; updates the running ones in training.");
   m.def("batch_norm_backward", &batch_norm_backward, py::arg("grad_output"), py::arg("input"), py::arg("weight"),
-        py::arg("bias"), py::arg("output"), py::arg("statistics"), py::arg("training"), py::arg("activation"),
+        py::arg("bias"), py::arg("gate"), py::arg("statistics"), py::arg("training"), py::arg("activation"),
         py::arg("wanted"), py::arg("grad_weight_out") = py::none(), py::arg("grad_bias_out") = py::none(),
         release_gil(), "Gradients of batch_norm with respect to input, weight, bias and residual.");
 }

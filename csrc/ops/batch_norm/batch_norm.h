@@ -34,19 +34,24 @@ struct BatchNormChunks {
 // partial holds, per row chunk and channel, the mean and the sum of squared deviations from it: (row_chunks, 2, C).
 FASTCNN_DECLARE_CPU(void, batch_norm_statistics, const float* input, double* partial, BatchNormShape shape,
                     BatchNormChunks chunks)
-// output = (x - center) * scale + shift [+ residual] [then relu]; center, scale, shift are (C,).
+// output = (x - center) * scale + shift [+ residual] [then relu]; center, scale, shift are (C,). `gate`, if not null
+// (with residual and relu only), receives a bit per element: whether the relu was closed.
 FASTCNN_DECLARE_CPU(void, batch_norm_normalize, const float* input, const float* center, const float* scale,
-                    const float* shift, const float* residual, bool relu, float* output, BatchNormShape shape)
+                    const float* shift, const float* residual, bool relu, void* gate, float* output,
+                    BatchNormShape shape)
+// Size of a gate; its layout is known to one instruction set.
+FASTCNN_DECLARE_CPU(int64_t, batch_norm_gate_bytes, BatchNormShape shape)
 // partial: sums of dz and dz * (x - center), (row_chunks, 2, C), where dz is grad_output behind the activation's
-// gradient. For relu that is zero where the output is not positive: `output` if not null, else recomputed from center,
-// scale and shift. dz itself is written to grad_residual if not null.
-FASTCNN_DECLARE_CPU(void, batch_norm_reduce, const float* grad_output, const float* input, const float* output,
-                    bool relu, const float* center, const float* scale, const float* shift, float* grad_residual,
-                    double* partial, BatchNormShape shape, BatchNormChunks chunks)
-// grad_input = a * dz + b * (x - center) + c, all of a, b, c (C,). relu: dz is masked by recomputing the output.
-FASTCNN_DECLARE_CPU(void, batch_norm_backward, const float* dz, const float* input, bool relu, const float* center,
-                    const float* scale, const float* shift, const float* a, const float* b, const float* c,
-                    float* grad_input, BatchNormShape shape)
+// gradient. For relu that is zero where the gate is closed: `gate` if not null, else recomputed from center, scale and
+// shift.
+FASTCNN_DECLARE_CPU(void, batch_norm_reduce, const float* grad_output, const float* input, bool relu, const void* gate,
+                    const float* center, const float* scale, const float* shift, double* partial, BatchNormShape shape,
+                    BatchNormChunks chunks)
+// grad_input = a * dz + b * (x - center) + c, all of a, b, c (C,); dz as above, written to grad_residual if there are a
+// gate and grad_residual.
+FASTCNN_DECLARE_CPU(void, batch_norm_backward, const float* grad_output, const float* input, bool relu,
+                    const void* gate, const float* center, const float* scale, const float* shift, const float* a,
+                    const float* b, const float* c, float* grad_input, float* grad_residual, BatchNormShape shape)
 
 // The definition, in float64. mean and invstd are (C,); weight, bias, residual may be null.
 void batch_norm_statistics_reference(const double* input, double* mean, double* var, BatchNormShape shape);

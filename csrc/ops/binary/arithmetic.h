@@ -15,11 +15,13 @@ namespace {
 template <class T>
 using Wide = std::conditional_t<std::is_floating_point_v<T>, T, uint64_t>;
 
-// a - b floor(a / b) and floor(a / b) of floating-point numbers, exact where the remainder is.
+// a - b floor(a / b) and floor(a / b) of floating-point numbers, exact where the remainder is. A remainder has the sign
+// of b, a zero as well.
 template <class T>
 [[maybe_unused]] inline FASTCNN_HOST_DEVICE T float_remainder(T a, T b) {
   const T rest = T(fmod(a, b));
-  return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+  if (rest == 0) return T(copysign(0.0, double(b)));
+  return (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
 template <class T>

@@ -74,7 +74,7 @@ FASTCNN_INLINE Division divide(Vec a, Vec b) {
 
 FASTCNN_INLINE Vec remainder(Vec a, Vec b) {
   const Division d = divide(a, b);
-  const Vec y = select(d.opposite & (d.rest > zero()), copysign(abs(b) - d.rest, b), copysign(d.rest, a));
+  const Vec y = copysign(select(d.opposite & (d.rest > zero()), abs(b) - d.rest, d.rest), b);
   return replace_lanes(!d.exact, y, a, b, [](float u, float v) { return float_remainder(u, v); });
 }
 

@@ -126,7 +126,8 @@ void forward_float32(const GroupNorm& op, double eps, const Tensor& output, cons
     FASTCNN_CPU(batch_norm_statistics)(x + n * size, partial, op.sample, op.chunks);
     group_statistics(op, x + n * size, partial, eps, means + n * G, invstds + n * G);
     set_coefficients(op, means + n * G, invstds + n * G, k);
-    FASTCNN_CPU(batch_norm_normalize)(x + n * size, k, k + C, k + 2 * C, nullptr, false, y + n * size, op.sample);
+    FASTCNN_CPU(batch_norm_normalize)(x + n * size, k, k + C, k + 2 * C, nullptr, false, nullptr, y + n * size,
+                                      op.sample);
   });
 }
 
@@ -175,13 +176,12 @@ void backward_float32(const GroupNorm& op, const Tensor& grad_output, const Tens
     // Center, a, b, c; batch_norm_reduce and _backward read scale and shift only behind a relu.
     float* const k = reinterpret_cast<float*>(partial + op.chunks.row_chunks * 2 * C);
     for (int64_t c = 0; c < C; ++c) k[c] = float(means[n * G + c / (C / G)]);
-    FASTCNN_CPU(batch_norm_reduce)(g + n * size, x + n * size, nullptr, false, k, k, k, nullptr, partial, op.sample,
-                                   op.chunks);
+    FASTCNN_CPU(batch_norm_reduce)(g + n * size, x + n * size, false, nullptr, k, k, k, partial, op.sample, op.chunks);
     sample_gradients(op, means + n * G, invstds + n * G, partial, k);
     for (int64_t i = 0; i < 2 * C; ++i) shares[n * 2 * C + i] = partial[i];
     if (grad_input.defined())
-      FASTCNN_CPU(batch_norm_backward)(g + n * size, x + n * size, false, k, k, k, k + C, k + 2 * C, k + 3 * C,
-                                       grad_input.data<float>() + n * size, op.sample);
+      FASTCNN_CPU(batch_norm_backward)(g + n * size, x + n * size, false, nullptr, k, k, k, k + C, k + 2 * C, k + 3 * C,
+                                       grad_input.data<float>() + n * size, nullptr, op.sample);
   });
   for (int64_t c = 0; c < C; ++c) {
     double weight = 0.0, bias = 0.0;

@@ -1,13 +1,13 @@
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "core/simd_permute.h"
 #include "ops/max_pool2d/max_pool2d.h"
+#include "ops/max_pool2d/pool_rows.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
 
-using simd::Vec;
-constexpr int64_t N = Vec::N;
 constexpr int kBlock = 4;  // vectors of channels handled together
 
 // Codes as vectors of floats (exact up to 2^24 taps) so that one blend serves values and codes.
@@ -23,37 +23,23 @@ FASTCNN_INLINE Vec load_codes(const int64_t* p) {
   for (int64_t i = 0; i < N; ++i) lanes[i] = float(p[i]);
   return simd::load(lanes);
 }
-template <class Code>
-FASTCNN_INLINE void store_codes_n(Code* p, Vec code, int64_t n) {
+FASTCNN_INLINE void store_codes_n(uint8_t* p, Vec code, int64_t n) { simd::store_u8_n(p, code, n); }
+FASTCNN_INLINE Vec load_codes_n(const uint8_t* p, int64_t n) { return simd::load_u8_n(p, n); }
+FASTCNN_INLINE void store_codes_n(int64_t* p, Vec code, int64_t n) {
   float lanes[N];
   simd::store(lanes, code);
-  for (int64_t i = 0; i < n; ++i) p[i] = Code(lanes[i]);
+  for (int64_t i = 0; i < n; ++i) p[i] = int64_t(lanes[i]);
 }
-template <class Code>
-FASTCNN_INLINE Vec load_codes_n(const Code* p, int64_t n) {
+FASTCNN_INLINE Vec load_codes_n(const int64_t* p, int64_t n) {
   float lanes[N] = {};
   for (int64_t i = 0; i < n; ++i) lanes[i] = float(p[i]);
   return simd::load(lanes);
 }
 
-// A block of up to kBlock vectors of channels. Fewer than N channels in all are masked; otherwise the last vector is
-// moved back to end at channel C and overlaps its neighbour, which computes the same values twice.
-struct Channels {
-  int64_t first;       // channel of vector 0
-  int64_t last;        // offset of the last vector
-  int64_t n;           // lanes in use when masked
-  int64_t begin, end;  // pixels of the row
-};
-
-template <int V>
-FASTCNN_INLINE int64_t offset(const Channels& c, int v) {
-  return v == V - 1 ? c.last : v * N;
-}
-
 // One output row. input: image n; output, codes: row (n, oh).
 template <int V, bool kMasked, bool kCodes, class Code>
 static void forward_row(const float* input, float* output, Code* codes, const PoolWindows& p, int64_t oh,
-                        const Channels c) {
+                        const Channels c, bool streaming) {
   const int64_t C = p.C;
   const int64_t row_step = p.h.step * p.w.in * C, col_step = p.w.step * C;
   const int64_t taps_h = p.h.taps[oh];
@@ -92,13 +78,12 @@ static void forward_row(const float* input, float* output, Code* codes, const Po
     }
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      if (kMasked) {
-        simd::store_n(y, best[v], c.n);
-        if (kCodes) store_codes_n(codes + ow * C, code[v], c.n);
-      } else {
-        simd::store(y + offset<V>(c, v), best[v]);
-        if (kCodes) store_codes(codes + ow * C + c.first + offset<V>(c, v), code[v]);
-      }
+      store<kMasked>(y + offset<V>(c, v), best[v], c.n, streaming);
+      if (!kCodes) continue;
+      if (kMasked)
+        store_codes_n(codes + ow * C, code[v], c.n);
+      else
+        store_codes(codes + ow * C + c.first + offset<V>(c, v), code[v]);
     }
   }
 }
@@ -107,7 +92,7 @@ static void forward_row(const float* input, float* output, Code* codes, const Po
 // grad_output, codes: image n; grad_input: row (n, h).
 template <int V, bool kMasked, class Code>
 static void backward_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p,
-                         int64_t h, const Channels c) {
+                         int64_t h, const Channels c, bool streaming) {
   const int64_t C = p.C;
   for (int64_t w = c.begin; w < c.end; ++w) {
     Vec sum[V];
@@ -140,108 +125,103 @@ static void backward_row(const float* grad_output, const Code* codes, float* gra
     }
     float* out = grad_input + w * C + c.first;
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      if (kMasked)
-        simd::store_n(out, sum[v], c.n);
-      else
-        simd::store(out + offset<V>(c, v), sum[v]);
-    }
+    for (int v = 0; v < V; ++v) store<kMasked>(out + offset<V>(c, v), sum[v], c.n, streaming);
   }
 }
 
-// The rows of grad_input that belong to output row oh when no two windows overlap: every gradient is read once and
-// spread over its window. Input between the windows belongs to the window after it, or the last one.
-// grad_output, codes: row (n, oh); grad_input: image n.
+// What the taps of a window get when windows do not overlap: the winner the gradient, the others 0. grad_output, codes:
+// row (n, oh).
 template <int V, bool kMasked, class Code>
-static void backward_disjoint_row(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p,
-                                  int64_t oh, const Channels c) {
-  const int64_t C = p.C;
-  const auto put = [&](int64_t h, int64_t w, const Vec* values) {
-    float* out = grad_input + (h * p.w.in + w) * C + c.first;
+struct SpreadToWinner {
+  const float* grad_output;
+  const Code* codes;
+  int64_t C;
+  Channels c;
+  Vec g[V], code[V];
+  __attribute__((always_inline)) void open(int64_t pixel) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      if (kMasked)
-        simd::store_n(out, values[v], c.n);
-      else
-        simd::store(out + offset<V>(c, v), values[v]);
-    }
-  };
-  Vec zeros[V];
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) zeros[v] = simd::zero();
-  const int64_t h0 = p.h.begin[oh], h1 = h0 + p.h.taps[oh];
-  const int64_t first_h = oh == 0 ? 0 : p.h.begin[oh - 1] + p.h.taps[oh - 1];
-  const int64_t end_h = oh == p.h.out - 1 ? p.h.in : h1;
-  for (int64_t h = first_h; h < end_h && c.begin == 0; ++h)
-    if (h < h0 || h >= h1)
-      for (int64_t w = 0; w < p.w.in; ++w) put(h, w, zeros);
-  int64_t w = c.begin == 0 ? 0 : p.w.begin[c.begin - 1] + p.w.taps[c.begin - 1];
-  for (int64_t ow = c.begin; ow < c.end; ++ow) {
-    for (; w < p.w.begin[ow]; ++w)
-      for (int64_t h = h0; h < h1; ++h) put(h, w, zeros);
-    Vec g[V], code[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const int64_t at = ow * C + c.first + (kMasked ? 0 : offset<V>(c, v));
-      g[v] = kMasked ? simd::load_n(grad_output + at, c.n) : simd::load(grad_output + at);
+      const int64_t at = pixel * C + c.first + offset<V>(c, v);
+      g[v] = load<kMasked>(grad_output + at, c.n);
       code[v] = kMasked ? load_codes_n(codes + at, c.n) : load_codes(codes + at);
     }
-    const int64_t first_code = p.h.first_tap[oh] * p.w.kernel + p.w.first_tap[ow];
-    const int64_t taps_w = p.w.taps[ow];
-    for (int64_t kh = 0; kh < h1 - h0; ++kh)
-      for (int64_t kw = 0; kw < taps_w; ++kw) {
-        const Vec number = simd::set1(float(first_code + kh * p.w.kernel + kw));
-        Vec values[V];
+  }
+  __attribute__((always_inline)) void tap(float number, Vec (&values)[V]) const {
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) values[v] = simd::select(code[v] == number, g[v], zeros[v]);
-        put(h0 + kh, w + kw, values);
+    for (int v = 0; v < V; ++v) values[v] = simd::select(code[v] == simd::set1(number), g[v], simd::zero());
+  }
+};
+
+#if defined(__AVX512F__)
+
+// Windows that do not overlap, over channels that fill no whole vectors: vectors of grad_input run along the row,
+// across pixels. Which output a lane's gradient comes from is the same for every row.
+class NarrowRows {
+ public:
+  // False where vectors of channels serve better, or a row is too long for the tables.
+  bool plan(const PoolWindows& p) {
+    if (p.C % N == 0 || p.C > 2 * N || p.w.in * p.C > kVectors * N) return false;
+    int64_t w = 0, c = 0;
+    for (vectors_ = 0; w < p.w.in; ++vectors_) {
+      int64_t source[N], lowest = p.w.out * p.C - 1;
+      for (int i = 0; i < N; ++i) {
+        const int64_t o = w < p.w.in ? p.w.cover_begin[w] : p.w.out;
+        const bool covered = w < p.w.in && o < p.w.cover_end[w];
+        source[i] = covered ? o * p.C + c : -1;
+        column_[vectors_][i] = covered ? float(p.w.first_tap[o] + w - p.w.begin[o]) : -1e9f;  // no code is that small
+        if (covered && source[i] < lowest) lowest = source[i];
+        if (++c == p.C) {
+          c = 0;
+          ++w;
+        }
       }
-    w += taps_w;
+      first_[vectors_] = lowest;
+      for (int i = 0; i < N; ++i) {
+        const int64_t index = source[i] < 0 ? 0 : source[i] - lowest;
+        if (index >= 2 * N) return false;
+        index_[vectors_][i] = int32_t(index);
+      }
+    }
+    return true;
   }
-  for (; w < p.w.in && c.end == p.w.out; ++w)
-    for (int64_t h = h0; h < h1; ++h) put(h, w, zeros);
-}
 
-// Whether no two windows overlap and the taps of each are neighbours.
-static bool disjoint(const PoolAxis& axis) {
-  if (axis.out == 0 || axis.step != 1) return false;
-  for (int64_t o = 1; o < axis.out; ++o)
-    if (axis.begin[o] < axis.begin[o - 1] + axis.taps[o - 1]) return false;
-  return true;
-}
-
-// Calls row.run<V, masked>(channels) for the blocks of channels of a row. Where there are several, a few pixels
-// are finished before the next ones, so that memory is read nearly in order.
-template <class Row>
-FASTCNN_INLINE void for_channel_blocks(int64_t C, int64_t pixels, const Row& row) {
-  if (C < N) {
-    row.template run<1, true>({0, 0, C, 0, pixels});
-    return;
-  }
-  const int64_t tile = C <= kBlock * N ? pixels : 1 + 256 / C;
-  for (int64_t begin = 0; begin < pixels; begin += tile) {
-    const int64_t end = pixels - begin < tile ? pixels : begin + tile;
-    for (int64_t first = 0; first < C; first += kBlock * N) {
-      const int64_t rest = C - first;
-      const int64_t vectors = rest >= kBlock * N ? kBlock : (rest + N - 1) / N;
-      const int64_t last = rest >= kBlock * N ? (kBlock - 1) * N : rest - N;
-      const Channels c = {first, last, N, begin, end};
-      switch (vectors) {
-        case 1:
-          row.template run<1, false>(c);
-          break;
-        case 2:
-          row.template run<2, false>(c);
-          break;
-        case 3:
-          row.template run<3, false>(c);
-          break;
-        default:
-          row.template run<4, false>(c);
+  // grad_output, codes: row (n, oh); grad_input: image n. As spread_row.
+  void run(const float* grad_output, const uint8_t* codes, float* grad_input, const PoolWindows& p, int64_t oh) const {
+    const int64_t in_row = p.w.in * p.C, out_row = p.w.out * p.C;
+    const int64_t h0 = p.h.begin[oh], h1 = h0 + p.h.taps[oh];
+    const int64_t first_h = oh == 0 ? 0 : p.h.begin[oh - 1] + p.h.taps[oh - 1];
+    const int64_t end_h = oh == p.h.out - 1 ? p.h.in : h1;
+    for (int64_t h = first_h; h < end_h; ++h)
+      if (h < h0 || h >= h1) __builtin_memset(grad_input + h * in_row, 0, size_t(in_row) * sizeof(float));
+    for (int64_t v = 0; v < vectors_; ++v) {
+      const int64_t at = first_[v], left = out_row - at, rest = in_row - v * N;
+      const int64_t low = left < N ? left : N, high = left < 2 * N ? left - low : N;
+      const Vec g =
+          simd::permute(simd::load_n(grad_output + at, low), simd::load_n(grad_output + at + N, high), index_[v]);
+      const Vec code =
+          simd::permute(simd::load_u8_n(codes + at, low), simd::load_u8_n(codes + at + N, high), index_[v]);
+      const Vec column = simd::load(column_[v]);
+      for (int64_t h = h0; h < h1; ++h) {
+        const Vec number = column + simd::set1(float((p.h.first_tap[oh] + h - h0) * p.w.kernel));
+        const Vec value = simd::select(code == number, g, simd::zero());
+        float* const out = grad_input + h * in_row + v * N;
+        if (rest >= N)
+          simd::store(out, value);
+        else
+          simd::store_n(out, value, rest);
       }
     }
   }
-}
+
+ private:
+  static constexpr int64_t kVectors = 64;
+  int64_t vectors_;
+  int64_t first_[kVectors];  // of the outputs that lanes take their gradients from
+  int32_t index_[kVectors][N];
+  float column_[kVectors][N];  // of the tap in its window
+};
+
+#endif
 
 template <bool kCodes, class Code>
 struct ForwardRow {
@@ -250,9 +230,10 @@ struct ForwardRow {
   Code* codes;
   const PoolWindows& windows;
   int64_t oh;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    forward_row<V, kMasked, kCodes>(input, output, codes, windows, oh, c);
+    forward_row<V, kMasked, kCodes>(input, output, codes, windows, oh, c, streaming);
   }
 };
 
@@ -263,9 +244,10 @@ struct BackwardRow {
   float* grad_input;
   const PoolWindows& windows;
   int64_t h;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    backward_row<V, kMasked>(grad_output, codes, grad_input, windows, h, c);
+    backward_row<V, kMasked>(grad_output, codes, grad_input, windows, h, c, streaming);
   }
 };
 
@@ -276,52 +258,64 @@ struct BackwardDisjointRow {
   float* grad_input;
   const PoolWindows& windows;
   int64_t oh;
+  bool streaming;
   template <int V, bool kMasked>
   void run(const Channels& c) const {
-    backward_disjoint_row<V, kMasked>(grad_output, codes, grad_input, windows, oh, c);
+    spread_row<V, kMasked>(SpreadToWinner<V, kMasked, Code>{grad_output, codes, windows.C, c, {}, {}}, grad_input,
+                           windows, oh, c, streaming);
   }
 };
-
-// Rows per chunk so that a chunk moves about 64k elements.
-static int64_t row_grain(int64_t elements_per_row) {
-  const int64_t rows = 65536 / (elements_per_row + 1);
-  return rows < 1 ? 1 : rows;
-}
 
 template <bool kCodes, class Code>
 static void forward(const float* input, float* output, Code* codes, const PoolWindows& p) {
   const int64_t in_image = p.h.in * p.w.in * p.C, out_row = p.w.out * p.C;
+  const bool streaming = streams(output, p.N * p.h.out * out_row, p.C);
   parallel_ranges(p.N * p.h.out, row_grain(out_row * p.h.kernel * p.w.kernel), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t n = row / p.h.out, oh = row % p.h.out;
-      for_channel_blocks(p.C, p.w.out,
-                         ForwardRow<kCodes, Code>{input + n * in_image, output + row * out_row,
-                                                  kCodes ? codes + row * out_row : nullptr, p, oh});
+      for_channel_blocks<kBlock>(0, p.C, p.w.out,
+                                 ForwardRow<kCodes, Code>{input + n * in_image, output + row * out_row,
+                                                          kCodes ? codes + row * out_row : nullptr, p, oh, streaming});
     }
+    if (streaming) __builtin_ia32_sfence();
   });
 }
 
 template <class Code>
 static void backward(const float* grad_output, const Code* codes, float* grad_input, const PoolWindows& p) {
   const int64_t out_row = p.w.out * p.C, out_image = p.h.out * out_row, in_row = p.w.in * p.C;
+  const bool streaming = streams(grad_input, p.N * p.h.in * in_row, p.C);
   if (disjoint(p.h) && disjoint(p.w)) {
+#if defined(__AVX512F__)
+    NarrowRows narrow;
+    if (sizeof(Code) == 1 && narrow.plan(p)) {
+      parallel_ranges(p.N * p.h.out, row_grain(p.h.in / p.h.out * in_row), [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row)
+          narrow.run(grad_output + row * out_row, reinterpret_cast<const uint8_t*>(codes) + row * out_row,
+                     grad_input + row / p.h.out * p.h.in * in_row, p, row % p.h.out);
+      });
+      return;
+    }
+#endif
     parallel_ranges(p.N * p.h.out, row_grain(p.h.in / p.h.out * in_row), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const int64_t n = row / p.h.out, oh = row % p.h.out;
-        for_channel_blocks(p.C, p.w.out,
-                           BackwardDisjointRow<Code>{grad_output + row * out_row, codes + row * out_row,
-                                                     grad_input + n * p.h.in * in_row, p, oh});
+        for_channel_blocks<kBlock>(0, p.C, p.w.out,
+                                   BackwardDisjointRow<Code>{grad_output + row * out_row, codes + row * out_row,
+                                                             grad_input + n * p.h.in * in_row, p, oh, streaming});
       }
+      if (streaming) __builtin_ia32_sfence();
     });
     return;
   }
   parallel_ranges(p.N * p.h.in, row_grain(2 * in_row), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t n = row / p.h.in, h = row % p.h.in;
-      for_channel_blocks(
-          p.C, p.w.in,
-          BackwardRow<Code>{grad_output + n * out_image, codes + n * out_image, grad_input + row * in_row, p, h});
+      for_channel_blocks<kBlock>(0, p.C, p.w.in,
+                                 BackwardRow<Code>{grad_output + n * out_image, codes + n * out_image,
+                                                   grad_input + row * in_row, p, h, streaming});
     }
+    if (streaming) __builtin_ia32_sfence();
   });
 }
 

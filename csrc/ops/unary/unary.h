@@ -14,9 +14,14 @@ enum class UnaryOp : int {
   leaky_relu,  // x > 0 ? x : a x
   sigmoid,     // 1 / (1 + e^-x)
   tanh,
-  gelu,       // x Phi(x), Phi the standard normal distribution function (Hendrycks and Gimpel 2016)
-  gelu_tanh,  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-  silu,       // x sigmoid(x)
+  gelu,         // x Phi(x), Phi the standard normal distribution function (Hendrycks and Gimpel 2016)
+  gelu_tanh,    // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  silu,         // x sigmoid(x)
+  hardtanh,     // min(max(x, a), b); gradient 1 in (a, b)
+  hardsigmoid,  // min(max(x + 3, 0), 6) / 6 (Howard et al. 2019)
+  hardswish,    // x hardsigmoid(x)
+  elu,          // x > 0 ? b x : a (e^x - 1)
+  softplus,     // a x > b ? x : log(1 + e^(a x)) / a
   exp,
   log,
   sqrt,
@@ -38,7 +43,7 @@ enum class UnaryOp : int {
   clamp,  // min(max(x, a), b); gradient 1 in [a, b]
 };
 
-// The two constants of leaky_relu, pow and clamp.
+// The constants of leaky_relu, hardtanh, elu, softplus, pow and clamp.
 struct UnaryParameters {
   double a = 0, b = 0;
 };

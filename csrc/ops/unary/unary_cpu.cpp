@@ -69,6 +69,12 @@ FASTCNN_INLINE Vec gelu_tanh_gate(Vec x) {
   return sigmoid(x * fma(x2, set1(2 * kSqrt2OverPi * kCubic), set1(2 * kSqrt2OverPi)));
 }
 
+// min(max(x + 3, 0), 6) / 6.
+FASTCNN_INLINE Vec hard_gate(Vec x) { return min(set1(6.0f), max(zero(), x + set1(3.0f))) * set1(1.0f / 6.0f); }
+
+// log(1 + e^x) without overflow.
+FASTCNN_INLINE Vec log1p_exp(Vec x) { return max(zero(), x) + log1p(exp(zero() - abs(x))); }
+
 FASTCNN_INLINE Vec sign(Vec x) {
   const Vec one = select(x == zero(), x, copysign(set1(1.0f), x));
   return select(is_nan(x), x, one);
@@ -108,6 +114,21 @@ void unary_forward(UnaryOp op, UnaryParameters parameters, const float* x, float
       return map(x, y, n, kCostlyGrain, [](Vec v) { return gated(v, gelu_tanh_gate(v)); });
     case UnaryOp::silu:
       return map(x, y, n, kCostlyGrain, [](Vec v) { return gated(v, sigmoid(v)); });
+    case UnaryOp::hardtanh:
+    case UnaryOp::clamp:
+      return map(x, y, n, kCheapGrain, [=](Vec v) { return min(set1(b), max(set1(a), v)); });
+    case UnaryOp::hardsigmoid:
+      return map(x, y, n, kCheapGrain, [](Vec v) { return hard_gate(v); });
+    case UnaryOp::hardswish:
+      return map(x, y, n, kCheapGrain, [](Vec v) { return v * hard_gate(v); });
+    case UnaryOp::elu:
+      return map(x, y, n, kCostlyGrain,
+                 [=](Vec v) { return select(v > zero(), v * set1(b), set1(a) * expm1(min(zero(), v))); });
+    case UnaryOp::softplus:
+      return map(x, y, n, kCostlyGrain, [=](Vec v) {
+        const Vec z = v * set1(a);
+        return select(z > set1(b), v, log1p_exp(z) * set1(float(1.0 / parameters.a)));
+      });
     case UnaryOp::exp:
       return map(x, y, n, kCostlyGrain, [](Vec v) { return exp(v); });
     case UnaryOp::log:
@@ -144,8 +165,6 @@ void unary_forward(UnaryOp op, UnaryParameters parameters, const float* x, float
       return map(x, y, n, kCheapGrain, [](Vec v) { return round(v); });
     case UnaryOp::pow:
       return with_power(a, [=](int64_t grain, const auto& power) { map(x, y, n, grain, power); });
-    case UnaryOp::clamp:
-      return map(x, y, n, kCheapGrain, [=](Vec v) { return min(set1(b), max(set1(a), v)); });
   }
 }
 
@@ -182,6 +201,23 @@ void unary_backward(UnaryOp op, UnaryParameters parameters, const float* saved, 
         const Vec v = min(set1(1e4f), max(set1(-1e4f), x));
         const Vec gate = sigmoid(v);
         return g * (gate * fma(v, set1(1.0f) - gate, set1(1.0f)));
+      });
+    case UnaryOp::hardtanh:
+      return cheap([=](Vec x, Vec g) { return select((set1(a) >= x) | (x >= set1(b)), zero(), g); });
+    case UnaryOp::hardsigmoid:
+      return cheap(
+          [](Vec x, Vec g) { return select((set1(-3.0f) >= x) | (x >= set1(3.0f)), zero(), g * set1(1.0f / 6.0f)); });
+    case UnaryOp::hardswish:
+      return cheap([](Vec x, Vec g) {
+        const Vec slope = fma(x, set1(1.0f / 3.0f), set1(0.5f));
+        return g * select(set1(-3.0f) >= x, zero(), select(x >= set1(3.0f), set1(1.0f), slope));
+      });
+    case UnaryOp::elu:
+      return costly([=](Vec x, Vec g) { return g * select(x > zero(), set1(b), set1(a) * exp(min(zero(), x))); });
+    case UnaryOp::softplus:
+      return costly([=](Vec x, Vec g) {
+        const Vec z = x * set1(a);
+        return g * select(z > set1(b), set1(1.0f), sigmoid(z));
       });
     case UnaryOp::exp:
       return cheap([](Vec y, Vec g) { return g * y; });

@@ -40,6 +40,12 @@ FASTCNN_DEVICE T gated(T x, T gate) {
 }
 
 template <class T>
+FASTCNN_DEVICE T clip(T x, T low, T high) {  // NaN stays
+  const T raised = x < low ? low : x;
+  return raised > high ? high : raised;
+}
+
+template <class T>
 FASTCNN_DEVICE T sign(T x) {
   return x > T(0) ? T(1) : x < T(0) ? T(-1) : x;  // zeros and NaN stay
 }
@@ -61,6 +67,19 @@ FASTCNN_DEVICE T value(UnaryOp op, T a, T b, T x) {
       return gated(x, gelu_tanh_gate<kFast>(x));
     case UnaryOp::silu:
       return gated(x, sigmoid<kFast>(x));
+    case UnaryOp::hardtanh:
+    case UnaryOp::clamp:
+      return clip(x, a, b);
+    case UnaryOp::hardsigmoid:
+      return clip(x + T(3), T(0), T(6)) * T(1.0 / 6);
+    case UnaryOp::hardswish:
+      return x * (clip(x + T(3), T(0), T(6)) * T(1.0 / 6));
+    case UnaryOp::elu:
+      return x > T(0) ? b * x : a * expm1(x);
+    case UnaryOp::softplus: {
+      const T z = a * x;
+      return z > b ? x : ((z < T(0) ? T(0) : z) + log1p(exp(-fabs(z)))) / a;
+    }
     case UnaryOp::exp:
       if constexpr (kFast)
         return __expf(x);
@@ -100,10 +119,6 @@ FASTCNN_DEVICE T value(UnaryOp op, T a, T b, T x) {
       return rint(x);
     case UnaryOp::pow:
       return pow(x, a);
-    case UnaryOp::clamp: {
-      const T low = x < a ? a : x;  // NaN stays
-      return low > b ? b : low;
-    }
   }
   return x;
 }
@@ -136,6 +151,16 @@ FASTCNN_DEVICE float gradient(UnaryOp op, float a, float b, float s, float g) {
       const float gate = sigmoid<kFast>(x);
       return g * (gate * (1.0f + x * (1.0f - gate)));
     }
+    case UnaryOp::hardtanh:
+      return s <= a || s >= b ? 0.0f : g;
+    case UnaryOp::hardsigmoid:
+      return s <= -3.0f || s >= 3.0f ? 0.0f : g * T(1.0 / 6);
+    case UnaryOp::hardswish:
+      return g * (s <= -3.0f ? 0.0f : s >= 3.0f ? 1.0f : s * T(1.0 / 3) + 0.5f);
+    case UnaryOp::elu:
+      return g * (s > 0.0f ? b : a * expf(s));
+    case UnaryOp::softplus:
+      return g * (a * s > b ? 1.0f : sigmoid<kFast>(a * s));
     case UnaryOp::exp:
       return g * s;
     case UnaryOp::log:
@@ -222,6 +247,9 @@ bool with_constant(UnaryOp op, const Call& call) {
     FASTCNN_CASE(gelu)
     FASTCNN_CASE(gelu_tanh)
     FASTCNN_CASE(silu)
+    FASTCNN_CASE(hardtanh)
+    FASTCNN_CASE(hardsigmoid)
+    FASTCNN_CASE(hardswish)
     FASTCNN_CASE(exp)
     FASTCNN_CASE(abs)
     FASTCNN_CASE(neg)

@@ -13,6 +13,7 @@ constexpr double kSqrtHalf = 0.70710678118654752440;
 constexpr double kCubic = 0.044715;
 
 double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+double clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }  // keeps NaN
 double normal_cdf(double x) { return 0.5 * std::erfc(-x * kSqrtHalf); }
 double normal_density(double x) { return 0.5 * kSqrt2OverPi * std::exp(-0.5 * x * x); }
 
@@ -32,6 +33,18 @@ double value(UnaryOp op, UnaryParameters p, double x) {
       return x == -INFINITY ? 0 : x * sigmoid(2 * kSqrt2OverPi * (x + kCubic * x * x * x));
     case UnaryOp::silu:
       return x == -INFINITY ? 0 : x * sigmoid(x);
+    case UnaryOp::hardtanh:
+      return clip(x, p.a, p.b);
+    case UnaryOp::hardsigmoid:
+      return clip(x + 3, 0, 6) / 6;
+    case UnaryOp::hardswish:
+      return x * (clip(x + 3, 0, 6) / 6);
+    case UnaryOp::elu:
+      return x > 0 ? p.b * x : p.a * std::expm1(x);
+    case UnaryOp::softplus: {
+      const double z = p.a * x;
+      return z > p.b ? x : (std::fmax(z, 0) + std::log1p(std::exp(-std::fabs(z)))) / p.a;
+    }
     case UnaryOp::exp:
       return std::exp(x);
     case UnaryOp::log:
@@ -96,6 +109,16 @@ double derivative(UnaryOp op, UnaryParameters p, double s) {
       const double half = sigmoid(s);
       return std::isinf(s) ? half : half * (1 + s * (1 - half));
     }
+    case UnaryOp::hardtanh:
+      return s <= p.a || s >= p.b ? 0 : 1;
+    case UnaryOp::hardsigmoid:
+      return s <= -3 || s >= 3 ? 0 : 1.0 / 6;
+    case UnaryOp::hardswish:
+      return s <= -3 ? 0 : s >= 3 ? 1 : s / 3 + 0.5;
+    case UnaryOp::elu:
+      return s > 0 ? p.b : p.a * std::exp(s);
+    case UnaryOp::softplus:
+      return p.a * s > p.b ? 1 : sigmoid(p.a * s);
     case UnaryOp::exp:
       return s;
     case UnaryOp::log:
@@ -152,7 +175,8 @@ void unary_backward_reference(UnaryOp op, UnaryParameters parameters, const doub
     for (int64_t i = begin; i < end; ++i) {
       // A gate, not a product: 0 * inf of a closed gate would be NaN.
       const double slope = derivative(op, parameters, saved[i]);
-      const bool gate = op == UnaryOp::relu || op == UnaryOp::clamp;
+      const bool gate =
+          op == UnaryOp::relu || op == UnaryOp::clamp || op == UnaryOp::hardtanh || op == UnaryOp::hardsigmoid;
       grad_input[i] = gate && slope == 0 ? 0 : grad_output[i] * slope;
     }
   });

@@ -7,7 +7,7 @@ from typing import Any
 from .. import _C
 from ..autograd import Function, check_inplace
 from ..ops import elementwise as _elementwise
-from ..ops.elementwise_autograd import unary_function
+from ..ops.elementwise import _unary as unary
 from ..tensor import Tensor
 
 sigmoid = _elementwise.sigmoid
@@ -62,7 +62,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
         negative_slope: slope below 0.
         inplace: the input becomes the result.
     """
-    result: Tensor = unary_function("leaky_relu").apply(input, float(negative_slope), 0.0)
+    result = unary("leaky_relu", input, float(negative_slope))
     return _replace("leaky_relu", input, result) if inplace else result
 
 
@@ -93,8 +93,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate is {approximate!r}, but 'none' or 'tanh' is expected")
-    result: Tensor = unary_function("gelu" if approximate == "none" else "gelu_tanh").apply(input, 0.0, 0.0)
-    return result
+    return unary("gelu" if approximate == "none" else "gelu_tanh", input)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -104,5 +103,5 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: the input becomes the result.
     """
-    result: Tensor = unary_function("silu").apply(input, 0.0, 0.0)
+    result = unary("silu", input)
     return _replace("silu", input, result) if inplace else result

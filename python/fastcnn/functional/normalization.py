@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _C
 from ..autograd import Context, Function, RawTensor
-from ..tensor import Tensor, float64
+from ..tensor import Tensor
 
 
 class _BatchNorm(Function):
@@ -27,18 +27,17 @@ class _BatchNorm(Function):
         activation: str | None,
     ) -> RawTensor:
         mean, var, tracked = running
-        output, statistics = _C.batch_norm_forward(
-            input, mean, var, weight, bias, training, momentum, eps, activation, residual, tracked
+        want_gate = any(ctx.needs_input_grad)
+        output, statistics, gate = _C.batch_norm_forward(
+            input, mean, var, weight, bias, training, momentum, eps, activation, residual, tracked, want_gate
         )
-        # Without a residual, float32 kernels find again from the input where the relu was active.
-        keep = activation is not None and (residual is not None or input.dtype == float64)
-        ctx.save_for_backward(input, weight, bias, output if keep else None, statistics)
+        ctx.save_for_backward(input, weight, bias, gate, statistics)
         ctx.conf = (training, activation)
         return output
 
     @staticmethod
     def backward(ctx: Context, grad_output: RawTensor) -> Any:
-        input, weight, bias, output, statistics = ctx.saved_tensors
+        input, weight, bias, gate, statistics = ctx.saved_tensors
         training, activation = ctx.conf
         wanted = ctx.needs_input_grad[:4]
         gradients = _C.batch_norm_backward(
@@ -46,7 +45,7 @@ class _BatchNorm(Function):
             input,
             weight,
             bias,
-            output,
+            gate,
             statistics,
             training,
             activation,

@@ -8,6 +8,7 @@ from typing import Any
 from .. import _C
 from ..autograd import Context, Function, RawTensor
 from ..ops.conversion import cast
+from ..ops.elementwise import _unary as unary
 from ..tensor import Tensor
 
 
@@ -49,6 +50,23 @@ def composed(forward: Callable[..., RawTensor], backward: Callable[..., RawTenso
         return result
 
     return call
+
+
+def floating_unary(name: str, input: Tensor, a: float = 0.0, b: float = 0.0, op: str = "") -> Tensor:
+    """The differentiable kernel `name` with its constants, for floating-point tensors only.
+
+    Args:
+        name: of the kernel.
+        input: any shape, floating.
+        a: the kernel's first constant.
+        b: the kernel's second constant.
+        op: name in messages; empty: the kernel's.
+
+    Raises:
+        TypeError: not a floating-point tensor.
+    """
+    check_floating(op or name, input)
+    return unary(name, input, float(a), float(b))
 
 
 def check_floating(op: str, input: Any, argument: str = "input") -> None:

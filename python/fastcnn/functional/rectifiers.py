@@ -8,18 +8,10 @@ from ..ops.creation import rand
 from ..ops.elementwise import mul, where
 from ..tensor import Tensor
 from .activation import _replace, leaky_relu
-from .pointwise import check_floating, composed
+from .pointwise import check_floating, composed, floating_unary
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
-
-
-def _clamped(g: RawTensor, x: RawTensor, low: float, high: float) -> RawTensor:
-    """The gradient g where low < x < high, 0 elsewhere and on the bounds."""
-    return _C.where(_C.logical_or(_C.le(x, low), _C.ge(x, high)), 0.0, g)
-
-
-_hardtanh = composed(_C.clamp, _clamped, "hardtanh")
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -42,11 +34,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """
     if not min_val < max_val:
         raise ValueError(f"hardtanh: max_val is {max_val}, but must be larger than min_val, {min_val}")
-    result = _hardtanh(input, float(min_val), float(max_val))
+    result = floating_unary("hardtanh", input, min_val, max_val)
     return _replace("hardtanh", input, result) if inplace else result
-
-
-_relu6 = composed(_C.clamp, _clamped, "relu6")
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -61,15 +50,8 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fc.functional.relu6(fc.tensor([-1.0, 3.0, 9.0])).numpy().tolist()
         [0.0, 3.0, 6.0]
     """
-    result = _relu6(input, 0.0, 6.0)
+    result = floating_unary("hardtanh", input, 0.0, 6.0, op="relu6")
     return _replace("relu6", input, result) if inplace else result
-
-
-def _gate(x: RawTensor) -> RawTensor:
-    return _C.mul(_C.clamp(_C.add(x, 3.0, 1.0), 0.0, 6.0), 1.0 / 6.0)
-
-
-_hardsigmoid = composed(_gate, lambda g, x: _C.mul(_clamped(g, x, -3.0, 3.0), 1.0 / 6.0), "hardsigmoid")
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -84,17 +66,8 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fc.functional.hardsigmoid(fc.tensor([-4.0, 0.0, 4.0])).numpy().tolist()
         [0.0, 0.5, 1.0]
     """
-    result = _hardsigmoid(input)
+    result = floating_unary("hardsigmoid", input)
     return _replace("hardsigmoid", input, result) if inplace else result
-
-
-def _hardswish_backward(g: RawTensor, x: RawTensor) -> RawTensor:
-    """Slope x / 3 + 1 / 2 between -3 and 3, 0 below, 1 above."""
-    slope = _C.add(_C.mul(x, 1.0 / 3.0), 0.5, 1.0)
-    return _C.mul(g, _C.where(_C.le(x, -3.0), 0.0, _C.where(_C.ge(x, 3.0), 1.0, slope)))
-
-
-_hardswish = composed(lambda x: _C.mul(x, _gate(x)), _hardswish_backward, "hardswish")
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -109,7 +82,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fc.functional.hardswish(fc.tensor([0.0, 3.0, 4.0])).numpy().tolist()
         [0.0, 3.0, 4.0]
     """
-    result = _hardswish(input)
+    result = floating_unary("hardswish", input)
     return _replace("hardswish", input, result) if inplace else result
 
 
@@ -138,20 +111,15 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return _replace("threshold", input, result) if inplace else result
 
 
-def _exponential(x: RawTensor, rise: float, alpha: float, steepness: float) -> RawTensor:
-    """Rise x where x > 0, rise alpha (e^(steepness x) - 1) elsewhere."""
-    low = _C.mul(_C.expm1(_C.mul(_C.minimum(x, 0.0), steepness)), rise * alpha)
-    return _C.where(_C.gt(x, 0.0), _C.mul(x, rise), low)
+def _celu_forward(x: RawTensor, alpha: float) -> RawTensor:
+    return _C.where(_C.gt(x, 0.0), x, _C.mul(_C.expm1(_C.mul(_C.minimum(x, 0.0), 1.0 / alpha)), alpha))
 
 
-def _exponential_backward(g: RawTensor, x: RawTensor, rise: float, alpha: float, steepness: float) -> RawTensor:
-    low = _C.mul(_C.exp(_C.mul(_C.minimum(x, 0.0), steepness)), rise * alpha * steepness)
-    return _C.mul(g, _C.where(_C.gt(x, 0.0), rise, low))
+def _celu_backward(g: RawTensor, x: RawTensor, alpha: float) -> RawTensor:
+    return _C.mul(g, _C.where(_C.gt(x, 0.0), 1.0, _C.exp(_C.mul(_C.minimum(x, 0.0), 1.0 / alpha))))
 
 
-_elu = composed(_exponential, _exponential_backward, "elu")
-_selu = composed(_exponential, _exponential_backward, "selu")
-_celu = composed(_exponential, _exponential_backward, "celu")
+_celu = composed(_celu_forward, _celu_backward, "celu")
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -167,7 +135,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         >>> fc.functional.elu(fc.tensor([-100.0, 2.0])).numpy().tolist()
         [-1.0, 2.0]
     """
-    result = _elu(input, 1.0, float(alpha), 1.0)
+    result = floating_unary("elu", input, alpha, 1.0)
     return _replace("elu", input, result) if inplace else result
 
 
@@ -178,7 +146,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape, floating.
         inplace: the input becomes the result.
     """
-    result = _selu(input, SELU_SCALE, SELU_ALPHA, 1.0)
+    result = floating_unary("elu", input, SELU_SCALE * SELU_ALPHA, SELU_SCALE, op="selu")
     return _replace("selu", input, result) if inplace else result
 
 
@@ -195,7 +163,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """
     if alpha == 0:
         raise ValueError("celu: alpha is 0, but must not be")
-    result = _celu(input, 1.0, float(alpha), 1.0 / float(alpha))
+    result = _celu(input, float(alpha))
     return _replace("celu", input, result) if inplace else result
 
 

@@ -10,26 +10,13 @@ from ..ops.elementwise import mul, neg
 from ..ops.joining import narrow
 from ..ops.shape import normalize_dim, reshape
 from ..tensor import Tensor
-from .pointwise import check_floating, composed
+from .pointwise import check_floating, composed, floating_unary
 from .softmax import _implicit_dim, softmax
 
 
 def _log1p_exp(x: RawTensor) -> RawTensor:
     """log(1 + e^x) without overflow: max(x, 0) + log(1 + e^-|x|)."""
     return _C.add(_C.maximum(x, 0.0), _C.log1p(_C.exp(_C.neg(_C.abs(x)))), 1.0)
-
-
-def _softplus_forward(x: RawTensor, beta: float, threshold: float) -> RawTensor:
-    z = _C.mul(x, beta)
-    return _C.where(_C.gt(z, threshold), x, _C.mul(_log1p_exp(z), 1.0 / beta))
-
-
-def _softplus_backward(g: RawTensor, x: RawTensor, beta: float, threshold: float) -> RawTensor:
-    z = _C.mul(x, beta)
-    return _C.mul(g, _C.where(_C.gt(z, threshold), 1.0, _C.sigmoid(z)))
-
-
-_softplus = composed(_softplus_forward, _softplus_backward, "softplus")
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -51,7 +38,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     """
     if beta == 0:
         raise ValueError("softplus: beta is 0, but must not be")
-    return _softplus(input, float(beta), float(threshold))
+    return floating_unary("softplus", input, beta, threshold)
 
 
 def _mish_backward(g: RawTensor, x: RawTensor) -> RawTensor:

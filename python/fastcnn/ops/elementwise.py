@@ -115,7 +115,15 @@ def floor_divide(input: Operand, other: Operand) -> Tensor:
 
 
 def remainder(input: Operand, other: Operand) -> Tensor:
-    """Input - other * floor(input / other): the remainder with the sign of `other`, as Python's `%`."""
+    """Input - other * floor(input / other): the remainder with the sign of `other`, as Python's `%`.
+
+    A remainder of zero has that sign as well, as in NumPy; PyTorch gives it the sign of `input`.
+
+    Example:
+        >>> import fastcnn as fc
+        >>> fc.remainder(fc.tensor([7.0, -7.0, -6.0]), 3).numpy().tolist()
+        [1.0, 2.0, 0.0]
+    """
     return _binary("remainder", _functions.Remainder, input, other)
 
 
