@@ -11,7 +11,7 @@ set(FASTCNN_CUDA_ARCHS "default" CACHE STRING
 # anything newer. Other GPUs get PTX, which the driver compiles at first use and keeps: for 7.5, and where there are
 # kernels for tensor cores, which 7.5 does not have, for 8.0 as well.
 set(FASTCNN_RELEASE_ARCHS 80 90)
-set(FASTCNN_TENSOR_CORES "/(gemm_[a-z0-9_]+|conv2d_(forward|backward_input|backward_weight|runs))_cuda\\.cu$")
+set(FASTCNN_TENSOR_CORES "/(gemm_(bf16|tf32|float32_as_bf16)|conv2d_(forward|backward_input|backward_weight|runs))_cuda\\.cu$")
 
 # Sets FASTCNN_NVCC_PATH and FASTCNN_CUDART (the static runtime that belongs to it), if found.
 function(fastcnn_find_nvcc)
