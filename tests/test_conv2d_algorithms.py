@@ -139,10 +139,16 @@ def test_depthwise_equals_float64(case: Any, isa: str) -> None:
         compare((n, c, h, w), (c, 1, *kernel), options, relu, seed=h)
 
 
+@pytest.mark.parametrize("channels", [(16, 80), (80, 16), (12, 72)], ids=["output", "gradient", "neither"])
+def test_large_results_equal_float64(channels: tuple[int, int], isa: str) -> None:
+    """Results past the caches, and those whose pixels are no whole blocks of vectors."""
+    compare((2, channels[0], 182, 183), (channels[1], channels[0], 1, 1), ((1, 1), (0,) * 4, (1, 1), 1), True, seed=1)
+
+
 def test_depthwise_of_large_maps_equals_float64(isa: str) -> None:
     """More than a cache holds: the next rows are fetched ahead, up to the end of the input."""
-    for stride in (1, 2):
-        compare((8, 40, 160, 160), (40, 1, 3, 3), ((stride, stride), (1, 1, 1, 1), (1, 1), 40), False, seed=stride)
+    for stride, size in ((1, 320), (2, 400)):
+        compare((1, 32, size, size), (32, 1, 3, 3), ((stride, stride), (1, 1, 1, 1), (1, 1), 32), False, seed=stride)
 
 
 @pytest.mark.parametrize(
