@@ -139,10 +139,26 @@ def test_depthwise_equals_float64(case: Any, isa: str) -> None:
         compare((n, c, h, w), (c, 1, *kernel), options, relu, seed=h)
 
 
+@pytest.mark.parametrize("channels", [(16, 80), (80, 16), (12, 72)], ids=["output", "gradient", "neither"])
+def test_large_results_equal_float64(channels: tuple[int, int], isa: str) -> None:
+    """Results past the caches, and those whose pixels are no whole blocks of vectors."""
+    compare((2, channels[0], 182, 183), (channels[1], channels[0], 1, 1), ((1, 1), (0,) * 4, (1, 1), 1), True, seed=1)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("dilation", [(1, 1), (1, 2)])
+def test_few_pixels_under_large_weights_equal_float64(stride: tuple[int, int], dilation: Any, isa: str) -> None:
+    shape, weight = (2, 135, 5, 6), (901, 135, 3, 3)
+    options = (stride, (1, 0, 2, 1), dilation, 1)
+    assert _C.conv2d_algorithms(shape, weight, *options) == ("product", "direct", "product")
+    for relu in (False, True):
+        compare(shape, weight, options, relu, seed=stride[0])
+
+
 def test_depthwise_of_large_maps_equals_float64(isa: str) -> None:
     """More than a cache holds: the next rows are fetched ahead, up to the end of the input."""
-    for stride in (1, 2):
-        compare((8, 40, 160, 160), (40, 1, 3, 3), ((stride, stride), (1, 1, 1, 1), (1, 1), 40), False, seed=stride)
+    for stride, size in ((1, 320), (2, 400)):
+        compare((1, 32, size, size), (32, 1, 3, 3), ((stride, stride), (1, 1, 1, 1), (1, 1), 32), False, seed=stride)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +191,8 @@ def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
     assert algorithms(8, 64, 56, 64, 3) == (fast, fast, fast)
     assert algorithms(8, 512, 7, 512, 3) == (streamed, streamed, fast)
     assert algorithms(1, 256, 14, 256, 3)[:2] == (streamed, streamed)
-    assert algorithms(1, 512, 7, 512, 3)[:2] == ("direct", "direct")  # transforming the weights costs more
+    assert algorithms(1, 512, 7, 512, 3) == ("product", "direct", "product")  # few pixels, weights of 9 MB
+    assert algorithms(1, 512, 9, 512, 3)[0] == "direct"  # transforming the weights costs more
     assert algorithms(8, 64, 56, 64, 3, s=2) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 5) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 3, g=2) == ("direct", "direct", "direct")

@@ -12,6 +12,8 @@
 #include "core/precision.h"
 #include "core/stream.h"
 #include "ops/conv2d/conv2d_cuda.h"
+#include "ops/linear/linear.h"
+#include "ops/matmul/gemm.h"
 #include "ops/matmul/gemm_cuda.h"
 
 namespace fastcnn {
@@ -128,8 +130,45 @@ Tensor repeat_channels(const Conv2dShape& s, const float** input) {
   return repeated;
 }
 
+// The windows of the input, and the sizes of forward's product with them.
+Tensor windows_of(const Conv2dShape& s, const float* input, Gemm* g) {
+  g->M = s.N * s.H_out * s.W_out, g->N = s.C_out, g->K = s.kH * s.kW * s.C_in;
+  const Tensor windows = float_workspace(checked_mul(g->M, g->K));
+  conv2d_windows(s, input, floats(windows));
+  return windows;
+}
+
+// output (M, N) = windows (M, K) weight^T.
+void forward_product(const Conv2dShape& s, const float* input, const float* weight, const float* bias, bool relu,
+                     float* output) {
+  Gemm g;
+  const Tensor windows = windows_of(s, input, &g);
+  g.a = floats(windows), g.a_row = g.K, g.a_col = 1;
+  g.b = weight, g.b_row = 1, g.b_col = g.K;
+  g.c = output, g.ldc = g.N;
+  g.bias = bias, g.relu = relu;
+  gemm(g);
+}
+
+// grad_weight (N, K) = grad_output^T windows.
+void backward_weight_product(const Conv2dShape& s, const float* grad_output, const float* input, float* grad_weight,
+                             float* grad_bias) {
+  Gemm g;
+  const Tensor windows = windows_of(s, input, &g);
+  if (grad_bias) FASTCNN_CPU(linear_sum_rows)(grad_output, g.M, g.N, grad_bias);
+  std::swap(g.M, g.N), std::swap(g.N, g.K);  // now C_out, kH kW C_in, pixels
+  g.a = grad_output, g.a_row = 1, g.a_col = g.M;
+  g.b = floats(windows), g.b_row = g.N, g.b_col = 1;
+  g.c = grad_weight, g.ldc = g.N;
+  gemm(g);
+}
+
 void forward_float(const Conv2dShape& s, const float* input, const Tensor& weight, const float* bias, bool relu,
                    float* output) {
+  if (conv2d_windows_suit(s)) {
+    forward_product(s, input, weight.data<float>(), bias, relu, output);
+    return;
+  }
   const Conv2dShape shape = s.depthwise() ? one_filter_per_channel(s) : s;
   const Tensor repeated = repeat_channels(s, &input);
   correlate(forward_correlation(shape), forward_weights(shape), input, weight, bias, relu, output);
@@ -220,6 +259,10 @@ void backward_weight_float(const Conv2dShape& s, const float* grad_output, const
                            float* grad_bias) {
   if (s.depthwise()) {
     backward_weight_depthwise(s, grad_output, input, grad_weight, grad_bias);
+    return;
+  }
+  if (conv2d_windows_suit(s)) {
+    backward_weight_product(s, grad_output, input, grad_weight, grad_bias);
     return;
   }
   const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
@@ -409,11 +452,14 @@ std::tuple<std::string, std::string, std::string> conv2d_algorithms(const Shape&
     if (!allowed || !winograd_suits(conv, tile)) return "direct";
     return winograd_streams(conv, tile) ? "winograd streamed" : "winograd";
   };
-  const bool blocks = backward_block_width(s, tile) > 1;
-  return {correlation(forward_correlation(s)), blocks ? "direct by blocks" : correlation(backward_correlation(s, 0, 0)),
-          grouped_weight_suits(s)                                          ? "grouped"
-          : allowed && winograd_weight_suits(forward_correlation(s), tile) ? "winograd"
-                                                                           : "direct"};
+  const bool windows = conv2d_windows_suit(s), blocks = backward_block_width(s, tile) > 1;
+  const bool winograd = allowed && winograd_weight_suits(forward_correlation(s), tile);
+  return {windows ? "product" : correlation(forward_correlation(s)),
+          blocks ? "direct by blocks" : correlation(backward_correlation(s, 0, 0)),
+          windows                   ? "product"
+          : grouped_weight_suits(s) ? "grouped"
+          : winograd                ? "winograd"
+                                    : "direct"};
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 // sizes choose the kernel (docs/kernels/convolution-cpu.md). Files: conv2d.cpp (validation, drivers, bindings),
 // conv2d_plan.cpp and conv2d_winograd_plan.cpp (geometry, blocking, choice), conv2d_microkernel.h (the register block),
 // conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_winograd*_cpu.cpp, conv2d_grouped_cpu.cpp,
-// conv2d_depthwise_cpu.cpp (kernels).
+// conv2d_depthwise_cpu.cpp (kernels), conv2d_windows.cpp (windows for matrix products).
 #pragma once
 #include <stdint.h>
 
@@ -183,6 +183,10 @@ FASTCNN_DECLARE_CPU(void, conv2d_depthwise, const Correlation& conv, const float
 // partial (splits, taps, channels), bias_partial (splits, channels) or null.
 FASTCNN_DECLARE_CPU(void, conv2d_depthwise_weight_partial, const Correlation& conv, int64_t splits, const float* input,
                     const float* grad_output, float* partial, float* bias_partial)
+
+// conv2d_windows.cpp: windows (N H_out W_out, kH kW C_in), for matrix products where pixels are few and weights large.
+bool conv2d_windows_suit(const Conv2dShape& shape);
+void conv2d_windows(const Conv2dShape& shape, const float* input, float* windows);
 
 // conv2d_epilogue_cpu.cpp: masked = output <= 0 ? 0 : grad_output; repeated[p, c m + j] = x[p, c]; its adjoint.
 FASTCNN_DECLARE_CPU(void, conv2d_mask_relu, const float* grad_output, const float* output, float* masked, int64_t n)

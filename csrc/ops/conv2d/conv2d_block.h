@@ -15,6 +15,7 @@ struct BlockArguments {
   int64_t lanes;    // that exist of the last (half) vector
   bool accumulate;  // to y as it is, instead of the bias
   bool relu;
+  bool stream;  // whole vectors, stored past the caches
 };
 
 // y[y_offset[i] + o] = activation(bias[o] or y + sum over steps of x[x_offset[i] + step] * weights[step, o]) for i <

@@ -58,6 +58,11 @@ struct CorrelateBlock {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       float* y = args.y + args.y_offset[i];
+      if (args.stream) {
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) simd::stream(y + j * kWidth, block.acc[i][j]);
+        continue;
+      }
 #pragma GCC unroll 4
       for (int j = 0; j < NV + NH - 1; ++j) simd::store(y + j * kWidth, block.acc[i][j]);
       if (NH) {
@@ -79,6 +84,7 @@ void correlate_block(const BlockArguments& args, int64_t rows, int64_t width, co
 
 // Floats of packed weights that stay in L2 while blocks of pixels pass by.
 constexpr int64_t kCachedWeights = 96 * 1024;
+constexpr int64_t kStreamFloats = 4 << 20;  // outputs that the caches would not keep
 
 Conv2dTile conv2d_tile() { return {kGrain, kPanel}; }
 
@@ -132,6 +138,10 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       max_of(1, min_of(conv.taps_h, kCachedWeights / (conv.taps_w * conv.C * min_of(kPanel, lanes))));
   const int64_t max_pixels = conv.images * conv.rows * conv.W_out;
 
+  // Large outputs go past the caches if every store is a whole, aligned vector that nothing will be added to.
+  const bool stream = conv.N * conv.H_out * conv.W_out * conv.groups * conv.O >= kStreamFloats &&
+                      conv.O % kWidth == 0 && conv.y_pixel % kWidth == 0 && conv.y_row % kWidth == 0 &&
+                      tap_rows >= conv.taps_h && reinterpret_cast<uintptr_t>(y + conv.y_offset) % sizeof(Vec) == 0;
   parallel_for(bands * conv.slices, [&](int64_t chunk) {
     const Band band = band_of(conv, chunk / conv.slices);
     const int64_t slice = chunk % conv.slices;
@@ -160,7 +170,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
     const auto multiply = [&](int64_t g, int64_t o, int64_t width, int64_t begin, int64_t end, int64_t tap) {
       Steps part = steps;
       part.count[0] = min_of(tap_rows, conv.taps_h - tap);
-      BlockArguments args;
+      BlockArguments args{};
       args.x = source + g * conv.C + tap * steps.step[0];
       args.weights = packed + (g * lanes + o) * floats_per_lane + tap * conv.taps_w * conv.C * width;
       args.accumulate = tap > 0;
@@ -168,6 +178,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       args.y = y + g * conv.O + o;
       args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
       args.relu = relu && tap + part.count[0] == conv.taps_h;
+      args.stream = stream;
       args.x_offset = x_offset + begin;
       args.y_offset = y_offset + begin;
       correlate_block(args, end - begin, width, part);
@@ -195,6 +206,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
                            tap);
       }
     }
+    if (stream) __builtin_ia32_sfence();
   });
 }
 

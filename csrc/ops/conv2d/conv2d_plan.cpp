@@ -10,7 +10,8 @@ namespace fastcnn {
 
 namespace {
 
-constexpr int64_t kBandFloats = 64 * 1024;        // copy of one band's input: a quarter of a 1 MB L2 cache
+constexpr int64_t kBandFloats = 80 * 1024;  // copy of one band's input: a third of a 1 MB L2 cache
+constexpr int64_t kGradientBandFloats = 64 * 1024;
 constexpr int64_t kLargeBandFloats = 160 * 1024;  // where the weights do not fit and stream past once per band
 constexpr int64_t kBandPixels = 512;
 constexpr int64_t kPackedPixels = 128;      // of grad_output: a panel of them stays in L1
@@ -192,7 +193,7 @@ WeightGradient plan_weight_gradient(const Conv2dShape& s, const Conv2dTile& tile
   choose_source(&conv, plan.slice, s.C_in == plan.slice);
   const int64_t wanted = std::min(ceil_div(wanted_chunks(conv), plan.slices * conv.groups),
                                   std::max<int64_t>(conv.N * conv.H_out * conv.W_out / kSplitPixels, 1));
-  choose_band(&conv, tile.panel, kBandFloats, wanted);
+  choose_band(&conv, tile.panel, kGradientBandFloats, wanted);
   set_image_stride(&conv);
   const int64_t bands = ceil_div(conv.N, conv.images) * ceil_div(conv.H_out, conv.rows);
   plan.packed_pixels = std::max(kPackedPixels, conv.W_out);
