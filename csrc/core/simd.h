@@ -56,7 +56,7 @@ FASTCNN_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m
 using MaskWord = uint16_t;  // a mask in memory, bit i for lane i
 FASTCNN_INLINE MaskWord to_word(Mask m) { return m.m; }
 FASTCNN_INLINE Mask to_mask(MaskWord word) { return {word}; }
-FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }    // a * 2^n
+FASTCNN_INLINE Vec scale_by_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }  // a * 2^n
 FASTCNN_INLINE float reduce_add(Vec a) {
   // A fixed tree (_mm512_reduce_add_ps leaves the order to the compiler).
   const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));

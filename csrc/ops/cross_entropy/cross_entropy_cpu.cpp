@@ -1,4 +1,5 @@
-// float32 cross-entropy: a task is a chunk of rows; every row stays in the L1 cache for its two or three passes.
+// float32 cross-entropy: a task is a chunk of rows; every row stays in the L1 cache for its two or three passes. Rows
+// of few classes are transposed, so that a vector holds one class of many rows.
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "core/simd_math.h"
@@ -32,6 +33,25 @@ float sum_of_weights(const Targets& t, int64_t classes) {
 
 bool is_label(int64_t label, int64_t classes) { return label >= 0 && label < classes; }
 
+// The largest logit of `rows` <= N rows and the logarithm of the sum of e^(x - largest); x is followed by `readable`
+// floats in all.
+void row_stats(const float* x, int64_t rows, int64_t classes, int64_t readable, float* largest, float* log_sum) {
+  if (classes > kShortLine) {
+    for (int64_t r = 0; r < rows; ++r) {
+      largest[r] = line_max(x + r * classes, classes);
+      log_sum[r] = logf(line_exp_sum(x + r * classes, classes, largest[r], nullptr));
+    }
+    return;
+  }
+  float tile[kShortLine * N];
+  load_lines(x, rows, classes, readable, tile);
+  Vec m = set1(kMinusInfinity), sum = zero();
+  for (int64_t c = 0; c < classes; ++c) m = max_or_nan(m, load(tile + c * N));
+  for (int64_t c = 0; c < classes; ++c) sum = sum + exp(load(tile + c * N) - m);
+  store(largest, m);
+  store(log_sum, log(sum));
+}
+
 // Sum over the classes of factor(column, lanes) * nl.
 template <class Factor>
 float weighted_sum(const float* x, int64_t classes, float max, float log_sum, const Factor& factor) {
@@ -54,10 +74,13 @@ int64_t cross_entropy_forward(const CrossEntropyShape& shape, const CrossEntropy
     LossPartial partial = {0.0, 0.0, -1};
     const int64_t begin = chunk * shape.chunk_rows;
     const int64_t end = shape.rows - begin < shape.chunk_rows ? shape.rows : begin + shape.chunk_rows;
+    float largest[N], log_sums[N];
     for (int64_t row = begin; row < end; ++row) {
       const float* const logits = x + row * classes;
-      const float max = line_max(logits, classes);
-      const float log_sum = logf(line_exp_sum(logits, classes, max, nullptr));
+      const int64_t lane = (row - begin) % N;
+      if (lane == 0)
+        row_stats(logits, end - row < N ? end - row : N, classes, (shape.rows - row) * classes, largest, log_sums);
+      const float max = largest[lane], log_sum = log_sums[lane];
       stats[2 * row] = max;
       stats[2 * row + 1] = log_sum;
       float value = 0.0f;

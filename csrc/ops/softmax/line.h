@@ -1,8 +1,10 @@
-// The two passes every softmax makes over a line of adjacent float32 logits. Included by ISA files.
+// The two passes every softmax makes over a line of adjacent float32 logits, and how short lines get into the lanes.
+// Included by ISA files.
 #pragma once
 #include "core/simd.h"
 #include "core/simd_math.h"
 #include "core/simd_reduce.h"
+#include "ops/matmul/transpose.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
@@ -47,6 +49,17 @@ FASTCNN_INLINE float line_exp_sum(const float* x, int64_t n, float shift, float*
     if (y) store_n(y + i, p, rest);
   }
   return first(fold_add(a + b));
+}
+
+// Lines up to this length are transposed; a multiple of 8.
+constexpr int64_t kShortLine = 64;
+
+// tile[i * N + r] = x[r * length + i] for r < lines <= N. Where x goes on for long enough (`readable` floats), whole
+// blocks of 8 columns are moved; the surplus rows of the tile are not used. Absent lines are 0.
+[[maybe_unused]] void load_lines(const float* x, int64_t lines, int64_t length, int64_t readable, float* tile) {
+  for (int64_t i = 0; lines < N && i < length; ++i) store(tile + i * N, zero());
+  const int64_t padded = (length + 7) / 8 * 8;
+  transpose_rows(x, length, lines, (lines - 1) * length + padded <= readable ? padded : length, tile, N);
 }
 
 }  // namespace

@@ -49,9 +49,6 @@ void line_map(const float* x, int64_t n, float* y, const Change& change) {
   if (i < n) store_n(y + i, change(load_n(x + i, n - i)), n - i);
 }
 
-// Lines up to this length are transposed; a multiple of 8.
-constexpr int64_t kShortLine = 64;
-
 // The strip's element i of lane r is at [i * stride + r], r < lanes. y may be x.
 FASTCNN_INLINE void softmax_strip(const float* x, int64_t length, int64_t stride, int64_t lanes, bool is_log,
                                   float* y) {
@@ -81,14 +78,6 @@ FASTCNN_INLINE void backward_strip(const float* y, const float* g, int64_t lengt
     const Vec v = load_n(g + i * stride, lanes), p = load_n(y + i * stride, lanes);
     store_n(grad + i * stride, is_log ? v - exp(p) * sum : p * (v - sum), lanes);
   }
-}
-
-// tile[i * N + r] = x[r * length + i] for r < lines <= N. Where x goes on for long enough (`readable` floats), whole
-// blocks of 8 columns are moved; the surplus rows of the tile are not used. Absent lines are 0.
-void load_lines(const float* x, int64_t lines, int64_t length, int64_t readable, float* tile) {
-  for (int64_t i = 0; lines < N && i < length; ++i) store(tile + i * N, zero());
-  const int64_t padded = (length + 7) / 8 * 8;
-  transpose_rows(x, length, lines, (lines - 1) * length + padded <= readable ? padded : length, tile, N);
 }
 
 // body(first element, lines) for groups of up to N lines.

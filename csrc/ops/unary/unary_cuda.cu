@@ -247,9 +247,6 @@ bool with_constant(UnaryOp op, const Call& call) {
     FASTCNN_CASE(gelu)
     FASTCNN_CASE(gelu_tanh)
     FASTCNN_CASE(silu)
-    FASTCNN_CASE(hardtanh)
-    FASTCNN_CASE(hardsigmoid)
-    FASTCNN_CASE(hardswish)
     FASTCNN_CASE(exp)
     FASTCNN_CASE(abs)
     FASTCNN_CASE(neg)
@@ -300,6 +297,7 @@ void integers(const char* name, UnaryOp op, UnaryParameters p, const void* x, vo
 void unary_forward(const char* name, UnaryOp op, UnaryParameters p, DType dtype, const void* x, void* y, int64_t n) {
   if (op == UnaryOp::pow && is_floating(dtype))
     op = p.a == 2.0 ? UnaryOp::square : p.a == -1.0 ? UnaryOp::reciprocal : op;
+  if (op == UnaryOp::hardtanh) op = UnaryOp::clamp;  // they differ in their gradients only
   switch (dtype) {
     case DType::float32:
       return forward<float>(name, op, p, x, y, n);
