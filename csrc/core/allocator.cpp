@@ -21,14 +21,14 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHugePage = int64_t(2) << 20;
-constexpr int64_t kSmallLimit = int64_t(1) << 20;    // larger requests are cut from the heap one by one
+constexpr int64_t kSmallLimit = 64 << 10;            // larger requests are cut from the heap one by one
 constexpr int64_t kCacheSlack = int64_t(256) << 20;  // cached large blocks kept beyond what is in use
 
 int64_t round_up(int64_t bytes, int64_t unit) { return checked_add(bytes, unit - 1) / unit * unit; }
 
-// Small requests: four size classes per power of two (at most 25 % unused). Large ones: whole 64 KB units.
+// Small requests: four size classes per power of two (at most 25 % unused). Large ones: whole pages.
 int64_t block_size(int64_t bytes) {
-  if (bytes > kSmallLimit) return round_up(bytes, 64 << 10);
+  if (bytes > kSmallLimit) return round_up(bytes, 4096);
   int64_t size = kAlignment;
   while (size < bytes) size *= 2;
   const int64_t step = size / 8;
