@@ -131,7 +131,8 @@ def fuse(model: _Layer, inplace: bool) -> _Layer:
     for module in fused.modules():
         for child in module._modules.values():
             uses[id(child)] = uses.get(id(child), 0) + 1
-    for module in list(fused.modules()):
+    # Only those that hold others, so that replaced layers are freed one by one.
+    for module in [module for module in fused.modules() if module.fusible or isinstance(module, Sequential)]:
         for layer, norm, activation in module.fusible:
             _fold(module, layer, norm, activation, uses)
         if isinstance(module, Sequential):
