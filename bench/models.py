@@ -68,7 +68,7 @@ def fastcnn_call(job: Job, state: State) -> Callable[[], Any]:
     images, labels = batch(job)
     x, y = fc.tensor(images), fc.tensor(labels)
     if not job.train:
-        fused = model.eval().fuse()
+        fused = model.eval().fuse(inplace=True)
         infer = fc.capture(fc.no_grad()(fused.forward))
         return lambda: infer(x)
     optimizer = optim.SGD(model.train().parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)

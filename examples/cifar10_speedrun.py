@@ -323,8 +323,7 @@ def train(
             part.step()
         return loss, (logits.argmax(1) == y).float().mean()
 
-    # Muon counts its steps in Python, which a capture cannot replay.
-    run: Callable[..., Any] = fc.capture(step) if optimizer == "sgd" else step
+    run = fc.capture(step)
     test_images = fc.tensor(normalised(data.test)).to(device).to(kind)
     test_labels = fc.tensor(data.test.labels).to(device)
     done, spent = 0, 0.0

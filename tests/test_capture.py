@@ -124,6 +124,54 @@ def test_memory_of_intermediate_results_is_reused() -> None:
     assert run.requested >= 40 * x.numel() * 4
 
 
+def test_pieces_that_were_freed_serve_larger_results() -> None:
+    def function(x: Any) -> Any:
+        parts = [x * 2 for _ in range(8)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        del parts, part
+        return fc.cat([total, total, total, total])  # in the memory of the parts
+
+    run = fc.capture(fc.no_grad()(function))
+    x = fc.tensor(np.arange(300_000, dtype=np.float32) % 100)
+    for _ in range(3):
+        result = run(x)
+    np.testing.assert_array_equal(result.numpy(), np.tile(x.numpy() * 16, 4))
+    assert run.reserved <= 12 * x.numel() * 4
+
+
+def test_replays_allocate_nothing() -> None:
+    conv = nn.Conv2d(32, 48, 3, padding=1)
+    run = fc.capture(fc.no_grad()(conv.forward))
+    x = fc.rand(2, 32, 20, 20)
+    for _ in range(2):
+        run(x)
+    before = _C.memory_stats()
+    _C.reset_max_memory_allocated()
+    run(x)
+    after = _C.memory_stats()
+    assert after["allocations"] == before["allocations"]
+    assert after["max_allocated"] == before["allocated"]
+
+
+def test_replays_with_more_threads_than_at_the_recording() -> None:
+    conv = nn.Conv2d(32, 48, 3, padding=1)
+    x = fc.rand(2, 32, 20, 20)
+    expected = conv(x).detach().numpy()
+    threads = _C.num_threads()
+    try:
+        _C.set_num_threads(1)
+        run = fc.capture(fc.no_grad()(conv.forward))
+        for _ in range(2):
+            run(x)
+        for count in (3, 1):
+            _C.set_num_threads(count)
+            np.testing.assert_array_equal(run(x).numpy(), expected)
+    finally:
+        _C.set_num_threads(threads)
+
+
 def test_replays_survive_other_work_on_the_same_memory() -> None:
     net, data = model(), batches(30)
     opt = optim.SGD(net.parameters(), lr=0.1)

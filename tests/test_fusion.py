@@ -218,6 +218,100 @@ def test_a_block_keeps_the_output_of_the_convolution_and_its_own_and_never_has_a
     assert maps(one_by_one)[1] >= 3
 
 
+def two_blocks() -> tuple[nn.Sequential, fc.Tensor]:
+    fc.manual_seed(2)
+    blocks = nn.Sequential(nn.ConvBNAct(4, 16), nn.ConvBNAct(16, 16), nn.Conv2d(16, 3, 1))
+    randomize(blocks)
+    return blocks, fc.randn(4, 4, 32, 32)
+
+
+def test_the_output_of_a_batch_norm_is_not_kept_for_the_next_convolution() -> None:
+    blocks, x = two_blocks()
+    blocks(x)
+    before = _C.memory_stats()["allocated"]
+    output = blocks(x)
+    kept = _C.memory_stats()["allocated"] - before - output.numel() * 4
+    assert 2 <= kept / (4 * 16 * 32 * 32 * 4) < 2.3  # the outputs of the two convolutions in front of batch norms
+    assert output.requires_grad
+
+
+def test_outputs_computed_again_have_the_same_bits() -> None:
+    blocks, x = two_blocks()
+    cotangent = fc.randn(4, 3, 32, 32)
+    gradients = []
+    for keep in (True, False, False):
+        blocks.zero_grad()
+        middle = [blocks[0](x)]
+        middle.append(blocks[1](middle[0]))
+        output = blocks[2](middle[1])
+        if not keep:
+            middle.clear()
+        output.backward(cotangent, retain_graph=True)
+        gradients.append([p.grad.numpy().copy() for p in blocks.parameters()])
+    blocks.zero_grad()
+    output.backward(cotangent)  # the graph was retained
+    gradients.append([p.grad.numpy() for p in blocks.parameters()])
+    for other in gradients[1:]:
+        for got, expected in zip(other, gradients[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_outputs_computed_again_do_not_see_what_their_users_wrote_into_them() -> None:
+    blocks, x = two_blocks()
+    results = []
+    for write in (False, True):
+        blocks.zero_grad()
+        middle = blocks[0](x)
+        output = blocks[1](middle)
+        if write:
+            _C.zero_(middle._data)
+        output.sum().backward()
+        results.append(blocks[1][0].weight.grad.numpy().copy())
+    np.testing.assert_array_equal(*results)
+
+
+def test_changed_inputs_of_outputs_to_be_computed_again_are_an_error() -> None:
+    conv, norm, last = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+    raw = conv(fc.randn(2, 3, 4, 5))
+    output = last(norm(raw))
+    _C.zero_(raw._data)
+    with pytest.raises(RuntimeError, match="BatchNorm: a tensor of shape .* was modified in place"):
+        output.sum().backward()
+
+
+def test_a_profile_shows_outputs_computed_again() -> None:
+    blocks, x = two_blocks()
+    with fc.profile() as p:
+        blocks(x).sum().backward()
+    passes = [event for event in p.events if event.op == "batch_norm" and event.phase == "backward"]
+    assert len(passes) == 4
+    again = passes[0]  # the input of the last convolution comes first
+    assert again.layer == "1.1"
+    assert again.bytes == pytest.approx(2 * 4 * 16 * 32 * 32 * 4, rel=0.01)
+
+
+def test_fuse_in_place_changes_the_model_itself() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 64, 9, bias=False), nn.BatchNorm2d(64), nn.ReLU()).eval()
+    randomize(model)
+    x = fc.randn(1, 3, 12, 12)
+    expected = model.fuse()(x).detach().numpy()
+    assert model.fuse(inplace=True) is model
+    assert list(model.state_dict()) == ["0.weight", "0.bias"]
+    np.testing.assert_array_equal(model(x).detach().numpy(), expected)
+    with pytest.raises(RuntimeError, match="training mode"):
+        model.train().fuse(inplace=True)
+
+
+def test_fuse_in_place_never_has_the_weights_twice() -> None:
+    layers = [layer for _ in range(8) for layer in (nn.Conv2d(96, 96, 3, bias=False), nn.BatchNorm2d(96), nn.ReLU())]
+    model = nn.Sequential(*layers).eval()
+    del layers
+    weights = _C.memory_stats()["allocated"]
+    _C.reset_max_memory_allocated()
+    model.fuse(inplace=True)
+    assert _C.memory_stats()["max_allocated"] - weights < 5 * 96 * 96 * 9 * 4
+
+
 class Fresh(autograd.Function):
     """Gradients in new memory."""
 

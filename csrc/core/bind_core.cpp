@@ -125,6 +125,15 @@ void bind_tensor(py::module_& m) {
       },
       py::arg("shape"), py::arg("dtype"), py::arg("device") = py::none(), py::arg("layout") = py::none(),
       release_gil());
+  m.def(
+      "empty_outside_recordings",
+      [](const Shape& shape, DType dtype, const std::optional<Device>& device) {
+        const int64_t bytes = checked_mul(shape.numel(), size_of(dtype));
+        const auto storage = std::make_shared<Storage>(bytes, device.value_or(Device{}), false);
+        return Tensor(storage, 0, shape, dtype, default_layout(shape.rank()));
+      },
+      py::arg("shape"), py::arg("dtype"), py::arg("device") = py::none(),
+      "Memory that a recording does not use for anything else: the host writes it before a replay.");
   m.def("empty_like", &empty_like, py::arg("other"));
   m.def("accumulate_", &accumulate_, py::arg("destination"), py::arg("source"), release_gil());
   m.def("zero_", &zero_, py::arg("tensor"), release_gil());

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/cuda.h"
+#include "core/workspace.h"
 
 namespace fastcnn {
 
@@ -21,7 +22,7 @@ void Recording::replay() const {
 }
 
 void Recording::add(const char* name, std::function<void()> run) {
-  calls_.push_back({name, std::move(run), take_written()});
+  calls_.push_back({name, with_recorded_workspaces(std::move(run), pool_), take_written()});
 }
 
 std::vector<Storage*> Recording::take_written() {
@@ -44,6 +45,7 @@ Recording* current_recording() { return t_recording.get(); }
 
 void begin_recording() {
   if (t_recording) throw std::runtime_error("a recording is being made already");
+  forget_workspaces();
   t_recording = std::make_shared<Recording>();
 }
 

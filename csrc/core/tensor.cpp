@@ -6,6 +6,7 @@
 #include "core/cuda.h"
 #include "core/parallel.h"
 #include "core/stream.h"
+#include "core/workspace.h"
 
 namespace fastcnn {
 
@@ -172,7 +173,10 @@ Tensor host_table(int64_t count) {
   return Tensor(storage, 0, {count}, DType::int64, Layout::row_major);
 }
 
-Tensor workspace(int64_t bytes, Device device) { return empty({bytes}, DType::uint8, device); }
+Tensor workspace(int64_t bytes, Device device) {
+  if (device.is_cuda()) return empty({bytes}, DType::uint8, device);
+  return Tensor(workspace_storage(bytes), 0, {bytes}, DType::uint8, Layout::row_major);
+}
 
 namespace {
 constexpr int64_t kCopyGrain = int64_t(1) << 20;

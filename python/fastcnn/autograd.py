@@ -81,7 +81,9 @@ class Context:
     released = False
     narrow_args: tuple[bool, ...] | None = None  # of a call computed by `widening`: which arguments are bfloat16
     widened = False  # whether `backward` computes in float32 for bfloat16
-    _saved: tuple[RawTensor | None, ...] = ()
+    recomputable = False  # whether `function.recompute` can make the output again
+    recomputed: RawTensor | None = None
+    _saved: tuple[Any, ...] = ()
     _versions: tuple[int, ...] = ()
 
     def __init__(self, function: type[Function], needs_input_grad: tuple[bool, ...]) -> None:
@@ -93,6 +95,25 @@ class Context:
         if True in self.needs_input_grad:
             self._saved = tensors
             self._versions = tuple([-1 if t is None else t.version for t in tensors])
+
+    def drop_recomputable(self, arguments: Sequence[Any]) -> None:
+        """Keeps, of saved arguments that their makers can compute again, only how: `restore` brings them back."""
+        for arg in arguments:
+            node = arg._node if isinstance(arg, Tensor) else None
+            if node is None or not node.recomputable or node.narrow_args is not None:
+                continue
+            for i, saved in enumerate(self._saved):
+                if saved is arg._data:
+                    later = _Recomputable(node, saved)
+                    self._saved = (*self._saved[:i], later, *self._saved[i + 1 :])
+
+    def restore(self) -> None:
+        """Computes again what `drop_recomputable` let go of."""
+        for i, saved in enumerate(self._saved):
+            if type(saved) is _Recomputable:
+                tensor = saved.tensor()
+                self._saved = (*self._saved[:i], tensor, *self._saved[i + 1 :])
+                self._versions = (*self._versions[:i], tensor.version, *self._versions[i + 1 :])
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -129,6 +150,36 @@ class Context:
         }
 
 
+class _Recomputable:
+    """The output of a call, kept as the call that can compute it again."""
+
+    __slots__ = ("_node", "_output", "_version")
+
+    def __init__(self, node: Context, output: RawTensor) -> None:
+        self._node = node
+        self._output = weakref.ref(output)
+        self._version = output.version
+
+    def tensor(self) -> RawTensor:
+        """The output itself where it still lives unchanged, else computed again, once for all who saved it."""
+        output = self._output()
+        if output is not None and output.version == self._version:
+            return output
+        node = self._node
+        if node.recomputed is None:
+            if node.released:
+                raise RuntimeError(
+                    f"backward: the output of {node.function.name()} is needed again, but it has been differentiated "
+                    f"already and its tensors were freed; pass retain_graph=True to the first backward"
+                )
+            if observer is None:
+                node.recomputed = node.function.recompute(node)
+            else:
+                run = functools.partial(node.function.recompute, node)
+                node.recomputed = observer.recompute(node, run)
+        return node.recomputed
+
+
 class Function:
     """Base of differentiable ops; subclasses define `forward` and `backward` as static methods.
 
@@ -154,6 +205,11 @@ class Function:
     def backward(ctx: Context, *grad_outputs: Any) -> Any:
         """Computes the gradients of the arguments; called with raw tensors."""
         raise TypeError("Function subclasses define backward")
+
+    @staticmethod
+    def recompute(ctx: Context) -> RawTensor:
+        """Computes the output again, with the same bits, from what was saved; asked for where `ctx.recomputable`."""
+        raise TypeError("Functions that set ctx.recomputable define recompute")
 
     @classmethod
     def name(cls) -> str:
@@ -186,6 +242,7 @@ class Function:
             (arg if arg._node is None else (arg._node, arg._index)) if need else None
             for arg, need in zip(args, needs, strict=True)
         ]
+        ctx.drop_recomputable(args)
         if type(outputs) is tuple:
             ctx.outputs = len(outputs)
             return tuple([_attach(Tensor(o), ctx, i) for i, o in enumerate(outputs)])
@@ -398,6 +455,8 @@ def backward(
             incoming: list[RawTensor | None] = [grads.get(i) for i in range(node.outputs)]
             arrived_in = {g.storage_ptr() for g in incoming if g is not None}
             shared |= arrived_in
+            kept, versions = node._saved, node._versions
+            node.restore()
             if observer is None:
                 results = _run_backward(node, incoming)
             else:
@@ -413,7 +472,9 @@ def backward(
             for edge, result in zip(edges, results, strict=True):
                 if edge is not None and result is not None:
                     send(edge, result, fresh and result.storage_ptr() not in arrived_in)
-            if not retain_graph:
+            if retain_graph:
+                node._saved, node._versions, node.recomputed = kept, versions, None
+            else:
                 node.release()
 
 

@@ -175,6 +175,18 @@ class profile:
         event.flops = (of.flops if of else 0) * sum(ctx.needs_input_grad[:2])
         return results
 
+    def recompute(self, ctx: Any, call: Callable[[], Any]) -> Any:
+        """A Function's output that was not kept, computed again in backward."""
+        if threading.get_ident() != self._thread:
+            return call()
+        of: ProfileEvent | None = getattr(ctx, "observed", None)
+        layer, name, fused = (of.layer, of.op, of.fused) if of else ("", _name(ctx.function), ())
+        event = ProfileEvent(layer, name, "backward", fused, time.perf_counter_ns())
+        self.events.append(event)
+        output = call()
+        _finish(event, [ctx._saved, output])
+        return output
+
     def run(self, op: str, phase: str, tensors: Sequence[Any], call: Callable[[], Any]) -> Any:
         """Anything else that the library wants to be seen; `tensors` are read or written."""
         if threading.get_ident() != self._thread:

@@ -225,6 +225,28 @@ std::tuple<Tensor, Tensor, OptionalTensor> batch_norm_forward(
   return {output, statistics, gate.defined() ? OptionalTensor(gate) : std::nullopt};
 }
 
+// The output of a batch_norm_forward once more, with the same bits: float32 on the CPU, without a residual.
+Tensor batch_norm_normalize(const Tensor& input, const OptionalTensor& weight, const OptionalTensor& bias,
+                            const Tensor& statistics, const std::optional<std::string>& activation) {
+  const BatchNorm op = batch_norm_of(input, weight, bias, activation);
+  check_type(input.dtype() == DType::float32 && !input.device().is_cuda(), "batch_norm_normalize: input is ",
+             input.dtype(), " on ", input.device(), ", but float32 on cpu is expected");
+  check(statistics.dtype() == DType::float64 && statistics.shape() == Shape{2, op.shape.C},
+        "batch_norm_normalize: statistics have shape ", statistics.shape(), ", but expected ", Shape{2, op.shape.C},
+        " from batch_norm_forward");
+  const Tensor output = empty(input.shape(), input.dtype(), input.device());
+  const Tensor coefficients = empty({3, op.shape.C}, DType::float32, input.device());
+  current_stream(input.device()).run("batch_norm_normalize", [=] {
+    if (op.shape.rows == 0) return;
+    float* const k = coefficients.data<float>();
+    set_coefficients(op, statistics.data<double>(), k);
+    FASTCNN_CPU(batch_norm_normalize)
+    (op.input.data<float>(), k, k + op.shape.C, k + 2 * op.shape.C, nullptr, op.relu, nullptr, output.data<float>(),
+     op.shape);
+  });
+  return output;
+}
+
 struct Gradients {
   Tensor input, weight, bias, residual;  // undefined: not wanted
 };
@@ -355,6 +377,9 @@ void bind_batch_norm(py::module_& m) {
         py::arg("weight"), py::arg("bias"), py::arg("training"), py::arg("momentum"), py::arg("eps"),
         py::arg("activation"), py::arg("residual"), py::arg("num_batches_tracked"), py::arg("want_gate"), release_gil(),
         "Normalised input, and for backward the statistics and a relu's gate; updates the running ones in training.");
+  m.def("batch_norm_normalize", &batch_norm_normalize, py::arg("input"), py::arg("weight"), py::arg("bias"),
+        py::arg("statistics"), py::arg("activation"), release_gil(),
+        "The output of batch_norm_forward again, from its statistics.");
   m.def("batch_norm_backward", &batch_norm_backward, py::arg("grad_output"), py::arg("input"), py::arg("weight"),
         py::arg("bias"), py::arg("gate"), py::arg("statistics"), py::arg("training"), py::arg("activation"),
         py::arg("wanted"), py::arg("grad_weight_out") = py::none(), py::arg("grad_bias_out") = py::none(),

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _C
 from ..autograd import Context, Function, RawTensor
-from ..tensor import Tensor
+from ..tensor import Tensor, float32
 
 
 class _BatchNorm(Function):
@@ -33,7 +33,14 @@ class _BatchNorm(Function):
         )
         ctx.save_for_backward(input, weight, bias, gate, statistics)
         ctx.conf = (training, activation)
+        # One more pass over the input costs less than a map that is kept through forward and backward.
+        ctx.recomputable = residual is None and input.dtype == float32 and input.device.type == "cpu"
         return output
+
+    @staticmethod
+    def recompute(ctx: Context) -> RawTensor:
+        input, weight, bias, _, statistics = ctx.saved_tensors
+        return _C.batch_norm_normalize(input, weight, bias, statistics, ctx.conf[1])
 
     @staticmethod
     def backward(ctx: Context, grad_output: RawTensor) -> Any:

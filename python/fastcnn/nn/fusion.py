@@ -117,7 +117,7 @@ class FoldedBatchNorm(Module):
         return "" if self.done is None else f"done={self.done!r}"
 
 
-def fused_copy(model: _Layer) -> _Layer:
+def fuse(model: _Layer, inplace: bool) -> _Layer:
     """What `Module.fuse` does."""
     for path, module in model.named_modules():
         name = path or type(module).__name__
@@ -126,12 +126,13 @@ def fused_copy(model: _Layer) -> _Layer:
                 f"fuse: {name} is in training mode, where batch norms use the statistics of the batch; call "
                 "model.eval() first"
             )
-    fused = copy.deepcopy(model)
+    fused = model if inplace else copy.deepcopy(model)
     uses: dict[int, int] = {}  # how often a module is registered: what several places share is left alone
     for module in fused.modules():
         for child in module._modules.values():
             uses[id(child)] = uses.get(id(child), 0) + 1
-    for module in list(fused.modules()):
+    # Only those that hold others, so that replaced layers are freed one by one.
+    for module in [module for module in fused.modules() if module.fusible or isinstance(module, Sequential)]:
         for layer, norm, activation in module.fusible:
             _fold(module, layer, norm, activation, uses)
         if isinstance(module, Sequential):

@@ -372,7 +372,7 @@ class Module:
         """Evaluation behaviour: dropout off, batch norm on running statistics."""
         return self.train(False)
 
-    def fuse(self) -> Self:
+    def fuse(self, inplace: bool = False) -> Self:
         """A copy for inference whose layers do what the batch norms and ReLUs behind them do.
 
         Folded are the pairs that a module declares in its attribute `fusible`, as the networks of `fastcnn.models` do,
@@ -380,8 +380,11 @@ class Module:
         batch norm did besides, adding a residual, stays one pass. Outputs agree within float32's rounding. In
         the copy's `state_dict` biases of the layers in front replace the keys of folded batch norms.
 
+        Args:
+            inplace: change this model instead, which then cannot be trained any more; the weights are never there twice.
+
         Returns:
-            A copy, in evaluation mode, with weights of its own.
+            A copy, in evaluation mode, with weights of its own; this model where `inplace`.
 
         Raises:
             RuntimeError: the model, or a part of it, is in training mode.
@@ -392,9 +395,9 @@ class Module:
             >>> list(model.fuse().state_dict())
             ['0.weight', '0.bias']
         """
-        from .fusion import fused_copy
+        from .fusion import fuse
 
-        return fused_copy(self)
+        return fuse(self, inplace)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Sets `requires_grad` of every parameter."""

@@ -55,14 +55,18 @@ class Adadelta(ComposedOptimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
+    def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
+        rho = group["rho"]
+        return {**{name: group[name] for name in ("lr", "eps", "weight_decay", "rho")}, "rest": 1.0 - rho}
+
     def _update(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
     ) -> Tensor:
-        rho, eps = group["rho"], group["eps"]
+        rho, rest, eps = numbers["rho"], numbers["rest"], numbers["eps"]
         if group["weight_decay"]:
-            gradient = gradient + p * group["weight_decay"]
-        v = moving_average(state["square_avg"], gradient * gradient, rho)
+            gradient = gradient + p * numbers["weight_decay"]
+        v = moving_average(state["square_avg"], gradient * gradient, rho, rest)
         delta = (state["acc_delta"] + eps).sqrt() / (v + eps).sqrt() * gradient
-        moving_average(state["acc_delta"], delta * delta, rho)
-        result: Tensor = p - delta * group["lr"]
+        moving_average(state["acc_delta"], delta * delta, rho, rest)
+        result: Tensor = p - delta * numbers["lr"]
         return result

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..ops.elementwise import maximum
 from ..tensor import Tensor
-from .composed import ComposedOptimizer, check_betas, moving_average, write
+from .composed import ComposedOptimizer, adam_numbers, check_betas, moving_average, write
 from .optimizer import ParamsT, check_not_negative
 
 
@@ -56,13 +56,16 @@ class Adamax(ComposedOptimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_inf")
 
+    def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
+        numbers = adam_numbers(group, step)
+        return {**numbers, "rate": numbers["lr"] / numbers["filled1"]}
+
     def _update(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
     ) -> Tensor:
-        beta1, beta2 = group["betas"]
         if group["weight_decay"]:
-            gradient = gradient + p * group["weight_decay"]
-        m = moving_average(state["exp_avg"], gradient, beta1)
-        write(state["exp_inf"], maximum(state["exp_inf"] * beta2, gradient.abs() + group["eps"]))
-        result: Tensor = p - m * (group["lr"] / (1.0 - beta1**step)) / state["exp_inf"]
+            gradient = gradient + p * numbers["weight_decay"]
+        m = moving_average(state["exp_avg"], gradient, numbers["beta1"], numbers["rest1"])
+        write(state["exp_inf"], maximum(state["exp_inf"] * numbers["beta2"], gradient.abs() + numbers["eps"]))
+        result: Tensor = p - m * numbers["rate"] / state["exp_inf"]
         return result

@@ -53,6 +53,7 @@ class Arena:
         self.values = _C.zeros((total,), self.dtype, self.device) if self.mixed else self.params
         self.grads = _C.zeros((total,), self.dtype, self.device)
         self.steps = _C.zeros((len(self.parameters),), _C.int64, self.device)
+        self._counts: np.ndarray[Any, Any] | None = None  # `steps`, where the host counts
         self.hyper = _C.zeros((numbers,), _C.float64, self.device)
         self._hyper: tuple[float, ...] = ()
         self._values_version = -1
@@ -183,6 +184,15 @@ class Arena:
     def set_step(self, index: int, step: int) -> None:
         """Sets how often parameter `index` has been stepped."""
         write(self.steps.view_at(index, (1,), "row_major"), step)
+        self._counts = None
+
+    def advance(self, index: int) -> int:
+        """Counts a step of parameter `index` on the host and returns its number; never part of a recording."""
+        if self._counts is None:
+            self._counts = self.step_counts()
+        self._counts[index] += 1
+        write(self.steps.view_at(index, (1,), "row_major"), self._counts[index])
+        return int(self._counts[index])
 
     def load(self, name: str, index: int, value: Any, fill: float = 0.0) -> None:
         """Copies a saved state (Tensor or array of the parameter's shape) of parameter `index` into its buffer.

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..ops.elementwise import logical_and, where
 from ..tensor import Tensor
-from .composed import ComposedOptimizer, check_betas, moving_average
+from .composed import ComposedOptimizer, adam_numbers, check_betas, moving_average
 from .optimizer import ParamsT, check_not_negative
 
 
@@ -49,16 +49,18 @@ class LAMB(ComposedOptimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
 
+    def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
+        return adam_numbers(group, step)
+
     def _update(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
     ) -> Tensor:
-        beta1, beta2 = group["betas"]
-        m = moving_average(state["exp_avg"], gradient, beta1)
-        v = moving_average(state["exp_avg_sq"], gradient * gradient, beta2)
-        direction = m / (1.0 - beta1**step) / ((v / (1.0 - beta2**step)).sqrt() + group["eps"])
-        direction = direction + p * group["weight_decay"]
+        m = moving_average(state["exp_avg"], gradient, numbers["beta1"], numbers["rest1"])
+        v = moving_average(state["exp_avg_sq"], gradient * gradient, numbers["beta2"], numbers["rest2"])
+        direction = m / numbers["filled1"] / ((v / numbers["filled2"]).sqrt() + numbers["eps"])
+        direction = direction + p * numbers["weight_decay"]
         size, length = p.norm(), direction.norm()
         positive = logical_and(size > 0, length > 0)
         trust = where(positive, size / where(positive, length, 1.0), 1.0)
-        result: Tensor = p - direction * trust * group["lr"]
+        result: Tensor = p - direction * trust * numbers["lr"]
         return result

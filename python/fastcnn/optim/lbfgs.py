@@ -8,6 +8,7 @@ from typing import Any
 
 from ..autograd import enable_grad, no_grad
 from ..ops.joining import cat
+from ..recording import refuse
 from ..tensor import Tensor
 from .arena import Arena
 from .composed import write
@@ -143,9 +144,11 @@ class LBFGS(Optimizer):
 
         Raises:
             TypeError: no closure.
+            CaptureError: in a captured function: losses and slopes decide what is computed next.
         """
         if closure is None:
             raise TypeError("LBFGS: step() needs a closure that clears the gradients and computes the loss")
+        refuse("LBFGS.step()")
         group = self.param_groups[0]
 
         def loss_and_gradient() -> tuple[Any, float, Tensor]:

@@ -51,11 +51,21 @@ class Lion(ComposedOptimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg",)
 
-    def _update(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
-    ) -> Tensor:
+    def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
         beta1, beta2 = group["betas"]
-        direction = (state["exp_avg"] * beta1 + gradient * (1.0 - beta1)).sign()
-        moving_average(state["exp_avg"], gradient, beta2)
-        result: Tensor = p * (1.0 - group["lr"] * group["weight_decay"]) - direction * group["lr"]
+        return {
+            "lr": group["lr"],
+            "shrink": 1.0 - group["lr"] * group["weight_decay"],
+            "beta1": beta1,
+            "rest1": 1.0 - beta1,
+            "beta2": beta2,
+            "rest2": 1.0 - beta2,
+        }
+
+    def _update(
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
+    ) -> Tensor:
+        direction = (state["exp_avg"] * numbers["beta1"] + gradient * numbers["rest1"]).sign()
+        moving_average(state["exp_avg"], gradient, numbers["beta2"], numbers["rest2"])
+        result: Tensor = p * numbers["shrink"] - direction * numbers["lr"]
         return result

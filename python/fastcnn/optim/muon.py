@@ -97,20 +97,28 @@ class Muon(ComposedOptimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",)
 
-    def _update(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
-    ) -> Tensor:
-        momentum = group["momentum"]
-        b = moving_average(state["momentum_buffer"], gradient, momentum)
-        if group["nesterov"]:
-            b = b * momentum + gradient * (1.0 - momentum)
+    def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
         rows = p.shape[0]
         columns = p.numel() // rows
-        direction = orthogonalize(b.reshape((rows, columns)), group["ns_coefficients"], group["ns_steps"], group["eps"])
-        lr = group["lr"]
         if group["adjust_lr_fn"] == "match_rms_adamw":
-            adjusted = 0.2 * lr * math.sqrt(max(rows, columns))
+            adjustment = 0.2 * math.sqrt(max(rows, columns))
         else:
-            adjusted = lr * math.sqrt(max(1.0, rows / columns))
-        result: Tensor = p * (1.0 - lr * group["weight_decay"]) - direction.reshape(p.shape) * adjusted
+            adjustment = math.sqrt(max(1.0, rows / columns))
+        return {
+            "momentum": group["momentum"],
+            "rest": 1.0 - group["momentum"],
+            "rate": group["lr"] * adjustment,
+            "shrink": 1.0 - group["lr"] * group["weight_decay"],
+        }
+
+    def _update(
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
+    ) -> Tensor:
+        momentum, rest = numbers["momentum"], numbers["rest"]
+        b = moving_average(state["momentum_buffer"], gradient, momentum, rest)
+        if group["nesterov"]:
+            b = b * momentum + gradient * rest
+        matrix = b.reshape((p.shape[0], p.numel() // p.shape[0]))
+        direction = orthogonalize(matrix, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        result: Tensor = p * numbers["shrink"] - direction.reshape(p.shape) * numbers["rate"]
         return result

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from ..tensor import Tensor
-from .composed import ComposedOptimizer, check_betas, moving_average
+from .composed import ComposedOptimizer, adam_numbers, check_betas, moving_average
 from .optimizer import ParamsT, check_not_negative
 
 
@@ -77,19 +77,25 @@ class NAdam(ComposedOptimizer):
             products.append(products[-1] * _momentum(len(products), beta1, decay))
         return products[step]
 
-    def _update(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
-    ) -> Tensor:
-        beta1, beta2 = group["betas"]
-        lr, decay, fade = group["lr"], group["weight_decay"], group["momentum_decay"]
-        if decay and group["decoupled_weight_decay"]:
-            p = p * (1.0 - lr * decay)
-        elif decay:
-            gradient = gradient + p * decay
-        m = moving_average(state["exp_avg"], gradient, beta1)
-        v = moving_average(state["exp_avg_sq"], gradient * gradient, beta2)
+    def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
+        beta1, fade = group["betas"][0], group["momentum_decay"]
         now, following = _momentum(step, beta1, fade), _momentum(step + 1, beta1, fade)
         product = self._product(step, beta1, fade)
-        ahead = m * (following / (1.0 - product * following)) + gradient * ((1.0 - now) / (1.0 - product))
-        result: Tensor = p - ahead * lr / ((v / (1.0 - beta2**step)).sqrt() + group["eps"])
+        return {
+            **adam_numbers(group, step),
+            "ahead": following / (1.0 - product * following),
+            "here": (1.0 - now) / (1.0 - product),
+        }
+
+    def _update(
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
+    ) -> Tensor:
+        if group["weight_decay"] and group["decoupled_weight_decay"]:
+            p = p * numbers["shrink"]
+        elif group["weight_decay"]:
+            gradient = gradient + p * numbers["weight_decay"]
+        m = moving_average(state["exp_avg"], gradient, numbers["beta1"], numbers["rest1"])
+        v = moving_average(state["exp_avg_sq"], gradient * gradient, numbers["beta2"], numbers["rest2"])
+        ahead = m * numbers["ahead"] + gradient * numbers["here"]
+        result: Tensor = p - ahead * numbers["lr"] / ((v / numbers["filled2"]).sqrt() + numbers["eps"])
         return result

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..ops.elementwise import where
 from ..tensor import Tensor
-from .composed import ComposedOptimizer, check_betas, moving_average
+from .composed import ComposedOptimizer, adam_numbers, check_betas, moving_average
 from .optimizer import ParamsT, check_not_negative
 
 
@@ -76,20 +77,26 @@ class RAdam(ComposedOptimizer):
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
 
+    def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
+        numbers = adam_numbers(group, step)
+        rectification = _rectification(step, group["betas"][1])
+        return {
+            **numbers,
+            "rate": numbers["lr"] / numbers["filled1"],
+            "adaptive": 0.0 if rectification is None else 1.0,
+            "rectified": 0.0 if rectification is None else rectification * math.sqrt(numbers["filled2"]),
+        }
+
     def _update(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], step: int
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
     ) -> Tensor:
-        beta1, beta2 = group["betas"]
-        lr, decay = group["lr"], group["weight_decay"]
-        if decay and group["decoupled_weight_decay"]:
-            p = p * (1.0 - lr * decay)
-        elif decay:
-            gradient = gradient + p * decay
-        m = moving_average(state["exp_avg"], gradient, beta1)
-        v = moving_average(state["exp_avg_sq"], gradient * gradient, beta2)
-        direction = m * (lr / (1.0 - beta1**step))
-        rectification = _rectification(step, beta2)
-        if rectification is not None:
-            direction = direction * (rectification * math.sqrt(1.0 - beta2**step)) / (v.sqrt() + group["eps"])
-        result: Tensor = p - direction
+        if group["weight_decay"] and group["decoupled_weight_decay"]:
+            p = p * numbers["shrink"]
+        elif group["weight_decay"]:
+            gradient = gradient + p * numbers["weight_decay"]
+        m = moving_average(state["exp_avg"], gradient, numbers["beta1"], numbers["rest1"])
+        v = moving_average(state["exp_avg_sq"], gradient * gradient, numbers["beta2"], numbers["rest2"])
+        direction = m * numbers["rate"]
+        rectified = direction * numbers["rectified"] / (v.sqrt() + numbers["eps"])
+        result: Tensor = p - where(numbers["adaptive"] > 0, rectified, direction)
         return result
