@@ -3,9 +3,10 @@
     python -m bench.accuracy data/cifar10 speedrun --epochs 2 --train-images 10000 --runs 3
     python -m bench.accuracy data/cifar10 resnet20 --epochs 3 --train-images 10000 --runs 3
 
-"speedrun" is examples/cifar10_speedrun.py (SGD) beside the same network and recipe in plain eager PyTorch, "resnet20" is
-ResNet-20 with SGD, mirrored and moved images and a falling rate. Seeds choose weights, order and augmentation in each
-library by its own generators: accuracies agree within their spread over seeds, not digit by digit. The runs take turns.
+"speedrun" is examples/cifar10_speedrun.py (SGD) beside the same network and recipe in plain eager PyTorch, "resnet20"
+is ResNet-20 with SGD, mirrored and moved images and a falling rate. Seeds choose weights, order and augmentation in
+each library by its own generators: accuracies agree within their spread over seeds, not digit by digit. The runs take
+turns.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def load_example() -> Any:
     """examples/cifar10_speedrun.py as a module."""
     path = Path(__file__).parent.parent / "examples" / "cifar10_speedrun.py"
     spec = importlib.util.spec_from_file_location("cifar10_speedrun", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -252,7 +254,8 @@ def compare(options: argparse.Namespace) -> list[tuple[Result, Result]]:
             peer = torch_resnet20(data, example, **settings, begin=begin)
         pairs.append((mine, peer))
         print(
-            f"seed {seed}: fastcnn {mine[0]:.4f} in {mine[1]:.1f} s, PyTorch {peer[0]:.4f} in {peer[1]:.1f} s", flush=True
+            f"seed {seed}: fastcnn {mine[0]:.4f} in {mine[1]:.1f} s, PyTorch {peer[0]:.4f} in {peer[1]:.1f} s",
+            flush=True,
         )
     return pairs
 

@@ -275,7 +275,7 @@ def test_changed_inputs_of_outputs_to_be_computed_again_are_an_error() -> None:
     raw = conv(fc.randn(2, 3, 4, 5))
     output = last(norm(raw))
     _C.zero_(raw._data)
-    with pytest.raises(RuntimeError, match="BatchNorm: a tensor of shape .* was modified in place"):
+    with pytest.raises(RuntimeError, match=r"BatchNorm: a tensor of shape .* was modified in place"):
         output.sum().backward()
 
 

@@ -409,6 +409,10 @@ def batch_norm_forward(input: Tensor, running_mean: Tensor | None, running_var: 
     """
     Normalised input, and for backward the statistics and a relu's gate; updates the running ones in training.
     """
+def batch_norm_normalize(input: Tensor, weight: Tensor | None, bias: Tensor | None, statistics: Tensor, activation: str | None) -> Tensor:
+    """
+    The output of batch_norm_forward again, from its statistics.
+    """
 def begin_recording() -> None:
     """
     Kernel calls of this thread are recorded from now on.
@@ -543,6 +547,10 @@ def empty_cache() -> None:
     ...
 def empty_like(other: Tensor) -> Tensor:
     ...
+def empty_outside_recordings(shape: tuple[int, ...], dtype: dtype, device: device | str | None = None) -> Tensor:
+    """
+    Memory that a recording does not use for anything else: the host writes it before a replay.
+    """
 def end_recording() -> Recording:
     ...
 def eq(input: Tensor | float, other: Tensor | float, out: Tensor | None = None) -> Tensor:

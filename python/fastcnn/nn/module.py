@@ -381,7 +381,7 @@ class Module:
         the copy's `state_dict` biases of the layers in front replace the keys of folded batch norms.
 
         Args:
-            inplace: change this model instead, which then cannot be trained any more; the weights are never there twice.
+            inplace: change this model instead, which then cannot be trained; the weights are never there twice.
 
         Returns:
             A copy, in evaluation mode, with weights of its own; this model where `inplace`.

@@ -39,6 +39,7 @@ class ComposedOptimizer(Optimizer):
                 name: Tensor(table.view_at(row * len(names) + column, (), "row_major"))
                 for column, name in enumerate(names)
             }
+            assert p._grad is not None
             gradient = cast(p._grad, master.dtype)
             write(master, self._update(group, master, -gradient if group.get("maximize") else gradient, state, numbers))
             if arena.mixed:
@@ -46,10 +47,8 @@ class ComposedOptimizer(Optimizer):
 
     def _advance(self, group: dict[str, Any], arena: Arena, active: list[int], table: _C.Tensor) -> None:
         """Counts a step of the `active` parameters and writes its numbers, a row per parameter."""
-        rows = []
-        for i in active:
-            rows.append(tuple(self._numbers(group, arena.parameters[i], arena.advance(i)).values()))
-        write_numbers(table, rows)
+        steps = [(arena.parameters[i], arena.advance(i)) for i in active]
+        write_numbers(table, [tuple(self._numbers(group, p, step).values()) for p, step in steps])
 
     def _numbers(self, group: dict[str, Any], p: Tensor, step: int) -> dict[str, float]:
         """Whatever `_update` needs of the options and of the step number `step` of the parameter `p`."""
