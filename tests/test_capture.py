@@ -289,3 +289,39 @@ def test_saved_versions_notice_a_replay() -> None:
     run()
     with pytest.raises(RuntimeError, match="modified in place"):
         product.sum().backward()
+
+
+def test_what_the_host_writes_while_recording_is_out_of_reach_of_earlier_calls() -> None:
+    rows, columns = np.arange(50_000) % 1000, np.arange(50_000) % 100  # their offsets are as many bytes as `freed`
+
+    def pick(x: Any) -> Any:
+        freed = (x * 2).exp()
+        del freed
+        return x[rows, columns] + 0
+
+    x = fc.tensor(np.arange(100_000, dtype=np.float32).reshape(1000, 100))
+    captured = fc.capture(fc.no_grad()(pick))
+    for _ in range(4):
+        assert np.array_equal(captured(x).numpy(), x.numpy()[rows, columns])
+
+
+def test_parameters_that_first_get_a_gradient_while_recording() -> None:
+    first, second = nn.Parameter(fc.ones(2, 3)), nn.Parameter(fc.ones(2, 3))
+    opt = optim.SGD([first, second], lr=0.5)
+    runs = []
+
+    def step(x: Any) -> Any:
+        used = [first] if not runs else [first, second]
+        runs.append(len(used))
+        opt.zero_grad(set_to_none=True)
+        for _ in range(40):  # many small blocks are freed
+            (x * 3.0).exp()
+        sum(((p * x).sum() for p in used), start=fc.zeros(())).backward()
+        opt.step()
+
+    captured = fc.capture(step)
+    for _ in range(5):
+        captured(fc.ones(2, 3))
+    assert runs == [1, 2]
+    assert first.detach().numpy().tolist() == [[-1.5] * 3] * 2
+    assert second.detach().numpy().tolist() == [[-1.0] * 3] * 2

@@ -110,7 +110,7 @@ def _memory_offsets(raw: _C.Tensor, key: Any) -> np.ndarray[Any, np.dtype[np.int
 
 
 def _raw_index(values: np.ndarray[Any, Any], device: _C.device) -> _C.Tensor:
-    index = _C.empty((values.size,), _C.int64)
+    index = _C.empty_outside_recordings((values.size,), _C.int64)
     index.numpy()[...] = values.reshape(-1)
     return _C.to_device(index, device)
 

@@ -141,7 +141,7 @@ class Arena:
         key = tuple(active)
         kernel = self._kernels.get(key)
         if kernel is None:
-            segments = _C.empty((len(active), 3), _C.int64)
+            segments = _C.empty_outside_recordings((len(active), 3), _C.int64)
             segments.numpy()[...] = [(self.offsets[i], self.parameters[i].numel(), i) for i in active]
             values = self.values if self.mixed else None
             kernel = _C.OptimizerArena(self.params, self.grads, self.steps, segments, self.hyper, values)
