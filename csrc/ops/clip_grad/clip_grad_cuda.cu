@@ -38,14 +38,15 @@ FASTCNN_DEVICE T combine_block(T value, const Op& op) {
   return total;
 }
 
-// Block b reduces kNormBlock elements: a thread takes 16-byte packs, four of them in flight.
+// Block b reduces kNormBlock elements: a thread takes 16-byte packs, four of them in flight; single elements of what is
+// unaligned, at the end, or raised to any power, whose arithmetic takes longer than the loads.
 template <class T, GradNorm kKind>
 __global__ void __launch_bounds__(kThreads)
     grad_norm_kernel(Norm<kKind> norm, const T* grads, int64_t n, bool packed, float* partial) {
   constexpr int N = kPackSize<T>, kStep = kThreads * N;
   const int64_t start = int64_t(blockIdx.x) * kNormBlock;
   float sum = 0.0f;
-  if (packed && start + kNormBlock <= n) {
+  if (kKind != GradNorm::general && packed && start + kNormBlock <= n) {
 #pragma unroll 4
     for (int j = 0; j < int(kNormBlock) / kStep; ++j) {
       const Pack<T, N> g = load_pack<N>(grads + start + j * kStep + int(threadIdx.x) * N);
@@ -54,6 +55,7 @@ __global__ void __launch_bounds__(kThreads)
     }
   } else {
     const int64_t end = start + kNormBlock < n ? start + kNormBlock : n;
+#pragma unroll 1
     for (int64_t i = start + threadIdx.x; i < end; i += kThreads) sum = norm(sum, norm.of(to_compute(grads[i])));
   }
   sum = combine_block(sum, norm);
@@ -65,6 +67,7 @@ template <GradNorm kKind>
 __global__ void __launch_bounds__(kThreads)
     grad_norm_finish_kernel(Norm<kKind> norm, double p, const float* partial, int64_t count, float* result) {
   double sum = 0.0;
+#pragma unroll 1
   for (int64_t i = threadIdx.x; i < count; i += kThreads) sum = norm(sum, double(partial[i]));
   sum = combine_block(sum, norm);
   if constexpr (kKind == GradNorm::two) sum = sqrt(sum);
@@ -106,6 +109,7 @@ __global__ void __launch_bounds__(kThreads) change_grads_kernel(Change change, T
     return;
   }
   const int64_t end = start + kThreads * N * kPacks < n ? start + kThreads * N * kPacks : n;
+#pragma unroll 1
   for (int64_t i = start + threadIdx.x; i < end; i += kThreads)
     grads[i] = from_compute<T>(change(number, to_compute(grads[i])));
 }

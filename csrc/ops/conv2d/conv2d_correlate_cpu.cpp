@@ -58,7 +58,7 @@ struct CorrelateBlock {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       float* y = args.y + args.y_offset[i];
-      if (args.stream) {
+      if (!NH && args.stream) {
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) simd::stream(y + j * kWidth, block.acc[i][j]);
         continue;

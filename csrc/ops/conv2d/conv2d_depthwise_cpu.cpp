@@ -228,7 +228,7 @@ constexpr SlidingKernels kSliding = make_sliding_kernels<K, S>();
 
 // Null where the taps or strides have no such kernel.
 const SlidingKernels* sliding_kernels(const Correlation& conv) {
-  if (conv.dilation_w != 1) return nullptr;
+  if (Vec::N == 1 || conv.dilation_w != 1) return nullptr;  // without vectors small code is preferred
   switch (conv.taps_w * 10 + conv.stride_w) {
     case 31:
       return &kSliding<3, 1>;

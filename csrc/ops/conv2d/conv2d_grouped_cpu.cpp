@@ -113,6 +113,7 @@ RowKernel row_kernel(int64_t pixels, std::integer_sequence<int, kBelow...>) {
 
 template <bool kBroadcast>
 RowKernel row_kernel(int64_t taps_w, int64_t stride, int64_t pixels) {
+  if constexpr (kWidth == 1) return nullptr;  // nothing suits
   constexpr std::make_integer_sequence<int, kPixels> below;
   if (stride == 2)
     return taps_w == 1 ? row_kernel<1, 2, kBroadcast>(pixels, below) : row_kernel<3, 2, kBroadcast>(pixels, below);
@@ -196,6 +197,7 @@ using GradientKernel = void (*)(const GradientRowArguments&);
 
 template <bool kBroadcast, int Channels>
 GradientKernel gradient_row(int64_t taps_w, int64_t stride) {
+  if constexpr (kWidth == 1) return nullptr;
   if (stride == 2)
     return taps_w == 1 ? GradientRow<1, 2, kBroadcast, Channels>::run : GradientRow<3, 2, kBroadcast, Channels>::run;
   return taps_w == 1 ? GradientRow<1, 1, kBroadcast, Channels>::run : GradientRow<3, 1, kBroadcast, Channels>::run;

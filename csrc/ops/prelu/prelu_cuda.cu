@@ -41,8 +41,8 @@ struct WeightTerms {
 template <class T>
 void forward(const BroadcastPlan& plan, const void* x, const void* weight, void* y) {
   const Forward<T> f;
-  map_packs("prelu", ElementIndex<2>::from(plan), f, f, static_cast<T*>(y), static_cast<const T*>(x),
-            static_cast<const T*>(weight));
+  map_packs<1>("prelu", ElementIndex<2>::from(plan), f, f, static_cast<T*>(y), static_cast<const T*>(x),
+               static_cast<const T*>(weight));
 }
 
 template <class T>
@@ -54,8 +54,8 @@ void backward(const BroadcastPlan& plan, const SumPlan& sum, const SumLaunch& ho
   BroadcastPlan both = plan;
   for (int d = 0; d < plan.rank; ++d) both.stride[2][d] = plan.stride[0][d];
   const Backward<T> f;
-  map_packs("prelu_backward", ElementIndex<3>::from(both), f, f, static_cast<T*>(grad_input), x,
-            static_cast<const T*>(weight), g);
+  map_packs<1>("prelu_backward", ElementIndex<3>::from(both), f, f, static_cast<T*>(grad_input), x,
+               static_cast<const T*>(weight), g);
 }
 
 }  // namespace

@@ -248,8 +248,6 @@ bool with_constant(UnaryOp op, const Call& call) {
     FASTCNN_CASE(gelu_tanh)
     FASTCNN_CASE(silu)
     FASTCNN_CASE(exp)
-    FASTCNN_CASE(abs)
-    FASTCNN_CASE(neg)
     FASTCNN_CASE(square)
     FASTCNN_CASE(clamp)
 #undef FASTCNN_CASE
