@@ -32,7 +32,7 @@ test:  ## fresh virtual environment, install with the test extra, run the tests 
 	.venv-test/bin/python -m pip install ".[test]"
 	@.venv-test/bin/python -m pip install $(TORCH) || { echo; echo \
 	  "note: could not install '$(TORCH)': the tests against PyTorch will be skipped (see TORCH in the Makefile)"; echo; }
-	.venv-test/bin/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
+	.venv-test/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: dev
 dev: $(filter .venv-dev/bin/python,$(DEV_PYTHON))  ## build the extension into python/fastcnn for work on this checkout
