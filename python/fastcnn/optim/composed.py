@@ -76,6 +76,15 @@ def check_betas(name: str, betas: tuple[float, float]) -> None:
             raise ValueError(f"{name}: betas[{i}] is {beta}, but must be in [0, 1)")
 
 
+def decay(group: dict[str, Any], p: Tensor, gradient: Tensor, numbers: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The parameter and its gradient after weight decay: of the parameter itself, or as part of the gradient."""
+    if group["weight_decay"] and group["decoupled_weight_decay"]:
+        p = p * numbers["shrink"]
+    elif group["weight_decay"]:
+        gradient = gradient + p * numbers["weight_decay"]
+    return p, gradient
+
+
 def moving_average(state: Tensor, value: Tensor, decay: Tensor, rest: Tensor) -> Tensor:
     """State = decay state + rest value, and returns it; rest is 1 - decay."""
     write(state, state * decay + value * rest)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..ops.elementwise import where
 from ..tensor import Tensor
-from .composed import ComposedOptimizer, adam_numbers, check_betas, moving_average
+from .composed import ComposedOptimizer, adam_numbers, check_betas, decay, moving_average
 from .optimizer import ParamsT, check_not_negative
 
 
@@ -90,10 +90,7 @@ class RAdam(ComposedOptimizer):
     def _update(
         self, group: dict[str, Any], p: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: dict[str, Tensor]
     ) -> Tensor:
-        if group["weight_decay"] and group["decoupled_weight_decay"]:
-            p = p * numbers["shrink"]
-        elif group["weight_decay"]:
-            gradient = gradient + p * numbers["weight_decay"]
+        p, gradient = decay(group, p, gradient, numbers)
         m = moving_average(state["exp_avg"], gradient, numbers["beta1"], numbers["rest1"])
         v = moving_average(state["exp_avg_sq"], gradient * gradient, numbers["beta2"], numbers["rest2"])
         direction = m * numbers["rate"]
