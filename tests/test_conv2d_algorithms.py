@@ -29,6 +29,7 @@ WINOGRAD = [
     (5, 65, 8, 31, 64, (0, 1, 2, 1)),
     (9, 24, 30, 31, 24, (1, 1, 1, 1)),
     (4, 96, 8, 9, 200, (1, 1, 1, 1)),
+    (4, 388, 9, 10, 66, (1, 1, 1, 1)),
 ]
 
 # N, H, W, groups, channels of a group, kernel, stride, padding, dilation: every tap count and stride of the grouped
@@ -119,6 +120,27 @@ def test_winograd_equals_float64(case: Any, isa: str) -> None:
         compare((n, c, h, w), (o, c, 3, 3), options, relu, seed=c + o)
 
 
+def test_winograd_of_many_channels_equals_direct(isa: str) -> None:
+    """Several batches of streamed tiles, the last block and batch smaller; the plain float64 loops would take long."""
+    rng = np.random.default_rng(0)
+    shape, weight, options = (9, 386, 23, 21), (67, 386, 3, 3), ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    x, w, b, g = (
+        fc.tensor(rng.uniform(-1, 1, size).astype(np.float32))._data
+        for size in (shape, weight, (67,), (9, 67, 23, 21))
+    )
+    results = []
+    for precision in ("high", "highest"):
+        fc.set_precision(precision)
+        if isa != "scalar":
+            expected = "winograd streamed" if precision == "high" else "direct"
+            assert _C.conv2d_algorithms(shape, weight, *options)[0] == expected
+        y = _C.conv2d_forward(x, w, b, *options, "relu").numpy()
+        results.append((y, _C.conv2d_backward_input(g, w, x.shape, *options).numpy()))
+    for got, want, terms in zip(*results, (386 * 9 + 1, 67 * 9), strict=True):
+        allowed = 2 * tolerance("float32", terms, max(float(np.abs(want).max()), 1.0))
+        assert float(np.abs(got - want).max()) <= allowed
+
+
 @pytest.mark.parametrize("case", GROUPED, ids=lambda c: f"n{c[0]}-h{c[1]}w{c[2]}-g{c[3]}x{c[4]}-k{c[5]}-s{c[6]}")
 def test_grouped_equals_float64(case: Any, isa: str) -> None:
     n, h, w, groups, per_group, kernel, *others = case
@@ -191,6 +213,9 @@ def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
     assert algorithms(8, 64, 56, 64, 3) == (fast, fast, fast)
     assert algorithms(8, 512, 7, 512, 3) == (streamed, streamed, fast)
     assert algorithms(1, 256, 14, 256, 3)[:2] == (streamed, streamed)
+    assert algorithms(32, 512, 14, 512, 3)[:2] == (streamed, streamed)  # many channels
+    assert algorithms(8, 512, 14, 256, 3)[:2] == (streamed, fast)
+    assert algorithms(8, 256, 14, 256, 3)[:2] == (fast, fast)
     assert algorithms(1, 512, 7, 512, 3) == ("product", "direct", "product")  # few pixels, weights of 9 MB
     assert algorithms(1, 512, 9, 512, 3)[0] == "direct"  # transforming the weights costs more
     assert algorithms(8, 64, 56, 64, 3, s=2) == ("direct", "direct", "direct")

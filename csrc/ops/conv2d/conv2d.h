@@ -128,6 +128,7 @@ struct Winograd {
   Correlation conv;
   int64_t tiles_h, tiles_w;          // per image, of 4x4 output pixels
   int64_t block, slices;             // tiles of a chunk; the panels are dealt to `slices` chunks
+  int64_t batch;                     // tiles whose inputs are transformed at a time, if streamed
   int64_t v_tile, v_point, m_point;  // strides of the transformed inputs and of the products, in floats
   int64_t scratch;                   // floats per worker
   int64_t packed;                    // floats of the transformed weights or, if streamed, inputs

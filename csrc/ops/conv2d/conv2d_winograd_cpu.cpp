@@ -185,33 +185,40 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
   });
 }
 
-// For few tiles, whose products are too few for weights that pass through memory: every tile is transformed first; then
-// a chunk takes a panel of output channels, transforms the weights of a few input channels into its cache, multiplies
-// them with all tiles, and goes on to the next input channels.
+// For weights that would pass through memory once they are transformed, for too few products: the inputs of a batch of
+// tiles are transformed first; then a chunk takes a block of the tiles and a panel of output channels, transforms the
+// weights of a few input channels into its cache, multiplies them with all its tiles, and goes on to the next input
+// channels.
 void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, const float* x, const float* weight,
                                  const float* bias, bool relu, float* y, float* v, float* scratch) {
   const Correlation& conv = plan.conv;
-  const int64_t tiles = plan.block;
+  const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;
-  parallel_ranges(tiles, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      transform_input_tile(conv, tile_of(plan.tiles_h, plan.tiles_w, i), x, conv.C, v + i * plan.v_tile, plan.v_point);
-  });
-  parallel_for(panels, [&](int64_t panel) {
-    const int64_t o = panel * kPanel, width = min_of(kPanel, total - o), valid = min_of(width, conv.O - o);
-    float* const u = scratch + current_worker() * plan.scratch;
-    float* const m = u + kPoints * plan.streamed * kPanel;
-    int64_t* const v_offset = reinterpret_cast<int64_t*>(m + kPoints * plan.m_point);
-    int64_t* const m_offset = v_offset + tiles;
-    for (int64_t i = 0; i < tiles; ++i) v_offset[i] = i * plan.v_tile, m_offset[i] = i * kPanel;
-    for (int64_t first = 0; first < conv.C; first += plan.streamed) {
-      const int64_t channels = min_of(plan.streamed, conv.C - first), u_point = plan.streamed * width;
-      for (int64_t c = 0; c < channels; c += kRun)
-        transform_weights(view, weight, o, width, valid, first + c, min_of(kRun, channels - c), u + c * width, u_point);
-      multiply_points(plan, v + first, u, u_point, channels, tiles, width, first > 0, v_offset, m_offset, m);
-    }
-    transform_outputs(plan, 0, tiles, o, width, m, bias, relu, y);
-  });
+  for (int64_t start = 0; start < tiles; start += plan.batch) {
+    const int64_t batch = min_of(plan.batch, tiles - start);
+    parallel_ranges(batch, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        transform_input_tile(conv, tile_of(plan.tiles_h, plan.tiles_w, start + i), x, conv.C, v + i * plan.v_tile,
+                             plan.v_point);
+    });
+    parallel_for((batch + plan.block - 1) / plan.block * panels, [&](int64_t chunk) {
+      const int64_t begin = chunk / panels * plan.block, count = min_of(plan.block, batch - begin);
+      const int64_t o = chunk % panels * kPanel, width = min_of(kPanel, total - o), valid = min_of(width, conv.O - o);
+      float* const u = scratch + current_worker() * plan.scratch;
+      float* const m = u + kPoints * plan.streamed * kPanel;
+      int64_t* const v_offset = reinterpret_cast<int64_t*>(m + kPoints * plan.m_point);
+      int64_t* const m_offset = v_offset + plan.block;
+      for (int64_t i = 0; i < count; ++i) v_offset[i] = (begin + i) * plan.v_tile, m_offset[i] = i * kPanel;
+      for (int64_t first = 0; first < conv.C; first += plan.streamed) {
+        const int64_t channels = min_of(plan.streamed, conv.C - first), u_point = plan.streamed * width;
+        for (int64_t c = 0; c < channels; c += kRun)
+          transform_weights(view, weight, o, width, valid, first + c, min_of(kRun, channels - c), u + c * width,
+                            u_point);
+        multiply_points(plan, v + first, u, u_point, channels, count, width, first > 0, v_offset, m_offset, m);
+      }
+      transform_outputs(plan, start + begin, start + begin + count, o, width, m, bias, relu, y);
+    });
+  }
 }
 
 }  // namespace FASTCNN_ISA

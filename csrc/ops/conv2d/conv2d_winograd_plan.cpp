@@ -19,10 +19,14 @@ bool applicable(const Correlation& conv, const Conv2dTile& tile) {
          conv.O >= 16;
 }
 
-// Few tiles: see winograd_correlate_streamed. The transformed weights of so many channels, with a panel of products and
-// the inputs, take most of 1 MB of L2.
-constexpr int64_t kStreamedTiles = 48;
+// Transformed weights pay as a whole if they meet many tiles, and if the block of tiles that fits L2 is large enough to
+// read them from L3 or memory for. Else: winograd_correlate_streamed.
+constexpr int64_t kFewTiles = 64;
+constexpr int64_t kManyChannels = 384;   // leave room for 12 tiles
+constexpr int64_t kStreamedTiles = 48;   // of a block
+constexpr int64_t kStreamedBatch = 256;  // whose inputs are transformed at a time
 
+// The transformed weights of so many channels, with a panel of products and the inputs, take most of 1 MB of L2.
 int64_t streamed_channels(int64_t tiles, const Conv2dTile& tile) {
   constexpr int64_t kFloats = 224 * 1024;
   const int64_t channels = (kFloats / kPoints - tiles * tile.panel) / (tile.panel + tiles);
@@ -34,7 +38,7 @@ int64_t tiles_of(const Correlation& conv) { return conv.N * ceil_div(conv.H_out,
 }  // namespace
 
 bool winograd_streams(const Correlation& conv, const Conv2dTile& tile) {
-  return tiles_of(conv) <= kStreamedTiles && conv.O > tile.panel;
+  return (tiles_of(conv) <= kFewTiles || conv.C >= kManyChannels) && conv.O > tile.panel;
 }
 
 // Costs in float32 multiply-adds of the register block, measured on a core with one 512-bit FMA a cycle: what the
@@ -46,7 +50,8 @@ bool winograd_suits(const Correlation& conv, const Conv2dTile& tile) {
   const double tiles = double(tiles_of(conv));
   const double direct = 9.0 * double(conv.N * conv.H_out * conv.W_out) * C * O;
   const double products = 36.0 * tiles * C * O;
-  const double transforms = tiles * (320.0 * C + 200.0 * O), weights = 300.0 * C * O;
+  const double times = winograd_streams(conv, tile) ? double(ceil_div(tiles_of(conv), kStreamedTiles)) : 1.0;
+  const double transforms = tiles * (320.0 * C + 200.0 * O), weights = times * 300.0 * C * O;
   return 1.15 * (1.1 * products + transforms + weights) < direct;
 }
 
@@ -60,11 +65,12 @@ Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile) {
   const int64_t tiles = tiles_of(conv);
   plan.v_tile = (ceil_div(conv.C, kLine) | 1) * kLine;  // an odd number of cache lines: rows fall on different sets
   if (winograd_streams(conv, tile)) {
-    plan.streamed = streamed_channels(tiles, tile);
-    plan.block = tiles;
-    plan.v_point = tiles * plan.v_tile + kLine;
-    plan.m_point = tiles * tile.panel + kLine;
-    plan.scratch = round_up(kPoints * (plan.streamed * tile.panel + plan.m_point) + 4 * tiles, kLine);
+    plan.block = ceil_div(tiles, ceil_div(tiles, kStreamedTiles));
+    plan.streamed = streamed_channels(plan.block, tile);
+    plan.batch = std::min(tiles, ceil_div(kStreamedBatch, plan.block) * plan.block);
+    plan.v_point = plan.batch * plan.v_tile + kLine;
+    plan.m_point = plan.block * tile.panel + kLine;
+    plan.scratch = round_up(kPoints * (plan.streamed * tile.panel + plan.m_point) + 4 * plan.block, kLine);
     plan.packed = kPoints * plan.v_point;
     return plan;
   }
