@@ -177,6 +177,15 @@ def test_few_pixels_under_large_weights_equal_float64(stride: tuple[int, int], d
         compare(shape, weight, options, relu, seed=stride[0])
 
 
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 0, 0, 2)])
+def test_pointwise_weight_gradients_equal_float64(stride: tuple[int, int], padding: Any, isa: str) -> None:
+    for shape, filters in (((2, 260, 17, 19), 35), ((1, 270, 5, 6), 18)):
+        options = (stride, padding, (1, 1), 1)
+        assert _C.conv2d_algorithms(shape, (filters, shape[1], 1, 1), *options)[2] == "product"
+        compare(shape, (filters, shape[1], 1, 1), options, False, seed=filters)
+
+
 def test_depthwise_of_large_maps_equals_float64(isa: str) -> None:
     """More than a cache holds: the next rows are fetched ahead, up to the end of the input."""
     for stride, size in ((1, 320), (2, 400)):
@@ -218,6 +227,8 @@ def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
     assert algorithms(8, 256, 14, 256, 3)[:2] == (fast, fast)
     assert algorithms(1, 512, 7, 512, 3) == ("product", "direct", "product")  # few pixels, weights of 9 MB
     assert algorithms(1, 512, 9, 512, 3)[0] == "direct"  # transforming the weights costs more
+    assert algorithms(8, 256, 56, 64, 1) == ("direct", "direct", "product")
+    assert algorithms(8, 64, 56, 256, 1) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 3, s=2) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 5) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 3, g=2) == ("direct", "direct", "direct")

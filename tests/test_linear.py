@@ -196,6 +196,25 @@ def test_gradient_kernels_reject_shapes_that_do_not_fit() -> None:
             call()
 
 
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"),
+    [(512, 17, 6), (530, 130, 19), (1030, 70, 67), (1100, 300, 270), (5000, 31, 33)],
+)
+def test_weight_gradients_over_many_rows_equal_float64(rows: int, inputs: int, outputs: int, isa: str) -> None:
+    """Several blocks and parts of the sum, slices of rows and columns, and their tails, on any number of threads."""
+    x, g = random(rows, inputs), random(rows, outputs, seed=1)
+    expected = g.astype(np.float64).T @ x.astype(np.float64)
+    threads, results = _C.num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            _C.set_num_threads(count)
+            results.append(_C.linear_backward_weight(fc.tensor(g)._data, fc.tensor(x)._data).numpy())
+    finally:
+        _C.set_num_threads(threads)
+    np.testing.assert_allclose(results[0], expected, rtol=0, atol=tolerance("float32", rows, np.abs(expected).max()))
+    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+
+
 def test_a_recorded_layer_replays_with_new_values() -> None:
     x, w, b = (fc.tensor(random(*s))._data for s in ((40, 30), (50, 30), (50,)))
     _C.begin_recording()

@@ -130,11 +130,13 @@ Tensor repeat_channels(const Conv2dShape& s, const float** input) {
   return repeated;
 }
 
-// The windows of the input, and the sizes of forward's product with them.
-Tensor windows_of(const Conv2dShape& s, const float* input, Gemm* g) {
+// Points *input at its windows: itself, or the returned copy. Fills in the sizes of forward's product with them.
+Tensor windows_of(const Conv2dShape& s, const float** input, Gemm* g) {
   g->M = s.N * s.H_out * s.W_out, g->N = s.C_out, g->K = s.kH * s.kW * s.C_in;
+  if (s.kH * s.kW * s.sH * s.sW == 1 && s.H == s.H_out && s.W == s.W_out) return Tensor();
   const Tensor windows = float_workspace(checked_mul(g->M, g->K));
-  conv2d_windows(s, input, floats(windows));
+  conv2d_windows(s, *input, floats(windows));
+  *input = floats(windows);
   return windows;
 }
 
@@ -142,8 +144,8 @@ Tensor windows_of(const Conv2dShape& s, const float* input, Gemm* g) {
 void forward_product(const Conv2dShape& s, const float* input, const float* weight, const float* bias, bool relu,
                      float* output) {
   Gemm g;
-  const Tensor windows = windows_of(s, input, &g);
-  g.a = floats(windows), g.a_row = g.K, g.a_col = 1;
+  const Tensor windows = windows_of(s, &input, &g);
+  g.a = input, g.a_row = g.K, g.a_col = 1;
   g.b = weight, g.b_row = 1, g.b_col = g.K;
   g.c = output, g.ldc = g.N;
   g.bias = bias, g.relu = relu;
@@ -154,11 +156,11 @@ void forward_product(const Conv2dShape& s, const float* input, const float* weig
 void backward_weight_product(const Conv2dShape& s, const float* grad_output, const float* input, float* grad_weight,
                              float* grad_bias) {
   Gemm g;
-  const Tensor windows = windows_of(s, input, &g);
+  const Tensor windows = windows_of(s, &input, &g);
   if (grad_bias) FASTCNN_CPU(linear_sum_rows)(grad_output, g.M, g.N, grad_bias);
   std::swap(g.M, g.N), std::swap(g.N, g.K);  // now C_out, kH kW C_in, pixels
   g.a = grad_output, g.a_row = 1, g.a_col = g.M;
-  g.b = floats(windows), g.b_row = g.N, g.b_col = 1;
+  g.b = input, g.b_row = g.N, g.b_col = 1;
   g.c = grad_weight, g.ldc = g.N;
   gemm(g);
 }
@@ -261,7 +263,7 @@ void backward_weight_float(const Conv2dShape& s, const float* grad_output, const
     backward_weight_depthwise(s, grad_output, input, grad_weight, grad_bias);
     return;
   }
-  if (conv2d_windows_suit(s)) {
+  if (conv2d_weight_product_suits(s)) {
     backward_weight_product(s, grad_output, input, grad_weight, grad_bias);
     return;
   }
@@ -456,10 +458,10 @@ std::tuple<std::string, std::string, std::string> conv2d_algorithms(const Shape&
   const bool winograd = allowed && winograd_weight_suits(forward_correlation(s), tile);
   return {windows ? "product" : correlation(forward_correlation(s)),
           blocks ? "direct by blocks" : correlation(backward_correlation(s, 0, 0)),
-          windows                   ? "product"
-          : grouped_weight_suits(s) ? "grouped"
-          : winograd                ? "winograd"
-                                    : "direct"};
+          conv2d_weight_product_suits(s) ? "product"
+          : grouped_weight_suits(s)      ? "grouped"
+          : winograd                     ? "winograd"
+                                         : "direct"};
 }
 
 }  // namespace

@@ -185,8 +185,9 @@ FASTCNN_DECLARE_CPU(void, conv2d_depthwise, const Correlation& conv, const float
 FASTCNN_DECLARE_CPU(void, conv2d_depthwise_weight_partial, const Correlation& conv, int64_t splits, const float* input,
                     const float* grad_output, float* partial, float* bias_partial)
 
-// conv2d_windows.cpp: windows (N H_out W_out, kH kW C_in), for matrix products where pixels are few and weights large.
-bool conv2d_windows_suit(const Conv2dShape& shape);
+// conv2d_windows.cpp: windows (N H_out W_out, kH kW C_in), for matrix products with the weight as it lies in memory.
+bool conv2d_windows_suit(const Conv2dShape& shape);          // forward and weight gradient
+bool conv2d_weight_product_suits(const Conv2dShape& shape);  // weight gradient
 void conv2d_windows(const Conv2dShape& shape, const float* input, float* windows);
 
 // conv2d_epilogue_cpu.cpp: masked = output <= 0 ? 0 : grad_output; repeated[p, c m + j] = x[p, c]; its adjoint.

@@ -4,7 +4,8 @@
 //   windows[p, (i, j, c)] = input[n, y sH + i dH - pad_top, x sW + j dW - pad_left, c],  p = (n, y, x),
 //
 // and forward and weight gradient are matrix products with the weight (C_out, kH kW C_in) as it lies in memory:
-// output = windows W^T, grad_weight = grad_output^T windows.
+// output = windows W^T, grad_weight = grad_output^T windows. The weight gradient of 1x1 convolutions, whose windows are
+// the input or some of its pixels, is faster as a product from a few hundred input channels on.
 #include <string.h>
 
 #include <algorithm>
@@ -19,11 +20,17 @@ namespace {
 constexpr int64_t kMostPixels = 64;                  // where the products are still memory-bound
 constexpr int64_t kLeastWeights = int64_t(1) << 20;  // that do not stay in cache once they are packed
 
+constexpr int64_t kLeastChannels = 256;  // of the input, where a 1x1 weight gradient is a product
+
 }  // namespace
 
 bool conv2d_windows_suit(const Conv2dShape& s) {
   return s.groups == 1 && s.N * s.H_out * s.W_out <= kMostPixels && s.kH * s.kW > 1 &&
          s.C_out * s.kH * s.kW * s.C_in >= kLeastWeights;
+}
+
+bool conv2d_weight_product_suits(const Conv2dShape& s) {
+  return conv2d_windows_suit(s) || (s.groups == 1 && s.kH * s.kW == 1 && s.C_in >= kLeastChannels);
 }
 
 void conv2d_windows(const Conv2dShape& s, const float* input, float* windows) {

@@ -12,6 +12,11 @@ void gemm(const Gemm& g) {
     FASTCNN_CPU(gemm_dot)(g);
     return;
   }
+  if (FASTCNN_CPU(gemm_deep_suits)(g)) {
+    const Tensor scratch = workspace(FASTCNN_CPU(gemm_deep_workspace)(g, num_threads()), {});
+    FASTCNN_CPU(gemm_deep)(g, static_cast<float*>(scratch.raw()));
+    return;
+  }
   const Tensor scratch = workspace(FASTCNN_CPU(gemm_packed_workspace)(g, num_threads()), {});
   FASTCNN_CPU(gemm_packed)(g, static_cast<float*>(scratch.raw()));
 }

@@ -38,6 +38,11 @@ FASTCNN_DECLARE_CPU(void, gemm_packed, const Gemm& g, float* workspace)
 FASTCNN_DECLARE_CPU(bool, gemm_dot_suits, const Gemm& g)
 FASTCNN_DECLARE_CPU(void, gemm_dot, const Gemm& g)
 
+// Rows of both operands contiguous (a_row == 1, b_col == 1), K long, no bias. `workspace` as above.
+FASTCNN_DECLARE_CPU(bool, gemm_deep_suits, const Gemm& g)
+FASTCNN_DECLARE_CPU(int64_t, gemm_deep_workspace, const Gemm& g, int64_t workers)
+FASTCNN_DECLARE_CPU(void, gemm_deep, const Gemm& g, float* workspace)
+
 void gemm_reference(const GemmArguments<double>& g);
 
 // Chooses the path by shape; allocates its workspace.
