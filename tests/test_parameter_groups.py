@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import fastcnn as fc
-from fastcnn import optim
+from fastcnn import nn, optim
 from fastcnn.nn import Parameter
 from tests.optimizer_runs import leaf
 
@@ -40,3 +41,29 @@ def test_a_rejected_group_leaves_the_optimizer_usable() -> None:
     optimizer.step()
     assert p.item() == 0.5
     assert len(optimizer.param_groups) == 1
+
+
+def test_no_decay_on_biases_and_norms() -> None:
+    """H2, G10: decay for weights only; scales of norms may have a smaller rate."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.LayerNorm(8), nn.Linear(8, 2))
+    groups = optim.parameter_groups(model, 0.1, lr=0.5, norm_lr_factor=0.01)
+    assert [(len(g["params"]), g["weight_decay"], g["lr"]) for g in groups] == [
+        (2, 0.1, 0.5), (4, 0.0, 0.5), (2, 0.0, 0.005),
+    ]  # fmt: skip
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+    optimizer = optim.SGD(groups, lr=0.5)
+    before = [p.detach().numpy().copy() for p in model.parameters()]
+    for p in model.parameters():
+        p.grad = fc.zeros(*p.shape)
+    optimizer.step()
+    for p, old in zip(model.parameters(), before, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), old * (0.95 if p.ndim >= 2 else 1.0), rtol=1e-6)
+    with pytest.raises(ValueError, match="needs lr"):
+        optim.parameter_groups(model, 0.1, norm_lr_factor=0.01)
+
+
+def test_groups_leave_out_frozen_parameters_and_empty_groups() -> None:
+    model = nn.Linear(3, 2, bias=False)
+    assert len(optim.parameter_groups(model, 0.1)) == 1
+    model.weight.requires_grad_(False)
+    assert optim.parameter_groups(model, 0.1) == []
