@@ -20,7 +20,7 @@ from fastcnn.train import Interrupted
 from tests.command_line import fails
 
 
-@pytest.mark.parametrize("command", ["", "train", "eval", "predict", "summary", "bench", "doctor"])
+@pytest.mark.parametrize("command", ["", "train", "eval", "predict", "summary", "profile", "bench", "doctor"])
 def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main([*([command] if command else []), "--help"])
