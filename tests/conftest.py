@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,19 @@ def fixed_state() -> Iterator[None]:
 def rng() -> np.random.Generator:
     """NumPy's generator, seeded."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def trained_lenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with stripes.npz and, in run/, a LeNet that `fastcnn train` trained on it; to be read only."""
+    from fastcnn.cli import main
+    from tests.command_line import SMALL
+    from tests.small_data import write_npz
+
+    folder = tmp_path_factory.mktemp("cli")
+    npz = write_npz(folder / "stripes.npz")
+    assert main(["train", "--data", str(npz), "--out", str(folder / "run"), *SMALL]) == 0
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A small learnable data set and a small network with everything that has state, for the training tests."""
+"""Small data that several tests share: an array, a learnable data set, and a network with everything that has state."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import numpy as np
 
 from fastcnn import nn
 from fastcnn.data import Dataset
+
+
+def image(dtype: str = "float32") -> np.ndarray:
+    """Two images of three channels, with values between 0.5 and 2."""
+    return np.random.default_rng(0).uniform(0.5, 2.0, (2, 3, 4, 5)).astype(dtype)
 
 
 def stripes(count: int, seed: int = 0, size: int = 8) -> Dataset:

@@ -125,8 +125,7 @@ def test_winograd_of_many_channels_equals_direct(isa: str) -> None:
     rng = np.random.default_rng(0)
     shape, weight, options = (9, 386, 23, 21), (67, 386, 3, 3), ((1, 1), (1, 1, 1, 1), (1, 1), 1)
     x, w, b, g = (
-        fc.tensor(rng.uniform(-1, 1, size).astype(np.float32))._data
-        for size in (shape, weight, (67,), (9, 67, 23, 21))
+        fc.tensor(rng.uniform(-1, 1, size).astype(np.float32))._data for size in (shape, weight, (67,), (9, 67, 23, 21))
     )
     results = []
     for precision in ("high", "highest"):

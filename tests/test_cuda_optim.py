@@ -10,7 +10,7 @@ import pytest
 import fastcnn as fc
 from fastcnn import _C, optim
 from fastcnn.nn import Parameter
-from tests.test_optim import SHAPES, every_option, gradients, snapshot, start
+from tests.optimizer_runs import SHAPES, every_option, gradients, snapshot, start
 
 if not fc.cuda.is_available():
     pytest.skip(f"no device cuda: {fc.cuda.why_unavailable()}", allow_module_level=True)

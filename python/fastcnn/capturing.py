@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from . import _C, autograd, recording
+from . import _C, autograd, observing, recording
 from .recording import Replay, StaleRecordingError
 from .tensor import Tensor
 
@@ -45,7 +45,7 @@ class CapturedFunction:
 
     def __call__(self, *args: Any) -> Any:
         """Runs, records or replays a step; exactly one step happens either way."""
-        if recording.active() is not None or autograd.observer is not None:
+        if recording.active() is not None or observing.observer is not None:
             return self._function(*args)
         signature = _signature(args)
         replay = self._replays.get(signature)

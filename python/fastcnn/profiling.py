@@ -1,7 +1,7 @@
 """Where the time of a step goes: `fastcnn.profile`.
 
 While a profile is made, modules, differentiable functions, their backward and optimizer steps report to it when they
-begin and end. Otherwise each of them looks at one variable, `autograd.observer`, and that is all.
+begin and end. Otherwise each of them looks at one variable, `observing.observer`, and that is all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from . import _C, autograd, recording
+from . import _C, observing, recording
 from .roofline import Ceiling, measure_ceiling
 
 _PEAK_SAMPLES = 10
@@ -112,17 +112,17 @@ class profile:
         self._modules: list[str] = []
 
     def __enter__(self) -> Self:
-        if autograd.observer is not None:
+        if observing.observer is not None:
             raise RuntimeError("profile: another profile is being made; leave its block first")
         recording.refuse("profile()")
         self.events.clear()
         self._thread = threading.get_ident()
         self._start = time.perf_counter_ns()
-        autograd.observer = self
+        observing.observer = self
         return self
 
     def __exit__(self, *exc: object) -> None:
-        autograd.observer = None
+        observing.observer = None
         self.seconds = (time.perf_counter_ns() - self._start) / 1e9
 
     # What the library reports -------------------------------------------------------------------------------------

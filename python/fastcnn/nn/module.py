@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
-from .. import _C, autograd
+from .. import _C, observing
 from ..cuda import as_device
 from ..tensor import HookHandle, Tensor
 from .parameter import Parameter
@@ -135,10 +135,10 @@ class Module:
                 replaced = hook(self, args)
                 if replaced is not None:
                     args = replaced if isinstance(replaced, tuple) else (replaced,)
-        if autograd.observer is None:
+        if observing.observer is None:
             output = self.forward(*args, **kwargs)
         else:
-            with autograd.observer.module(self):
+            with observing.observer.module(self):
                 output = self.forward(*args, **kwargs)
         if self._forward_hooks:
             for hook in tuple(self._forward_hooks.values()):

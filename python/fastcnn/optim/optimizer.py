@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .. import _C, autograd
+from .. import _C, observing
 from ..autograd import enable_grad, no_grad
 from ..recording import StaleRecordingError, on_replay
 from ..tensor import Tensor, bfloat16, float32, float64
@@ -181,11 +181,11 @@ class Optimizer:
                     kernel = arena.gather()
                     if kernel is None:
                         continue
-                    if autograd.observer is None:
+                    if observing.observer is None:
                         self._launch(group, arena, kernel)
                     else:
                         run = functools.partial(self._launch, group, arena, kernel)
-                        autograd.observer.run(f"{self._name()}.step", "step", arena.memory(), run)
+                        observing.observer.run(f"{self._name()}.step", "step", arena.memory(), run)
                     arena.stepped()
         return loss
 
