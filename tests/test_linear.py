@@ -215,6 +215,31 @@ def test_weight_gradients_over_many_rows_equal_float64(rows: int, inputs: int, o
     assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(70, 67), (1, 300), (1024, 9), (1025, 9), (9, 1024)])
+def test_many_rows_equal_float64(inputs: int, outputs: int, isa: str) -> None:
+    """The paths of many rows: short sums and, one longer, others; channel tails; on any number of threads."""
+    x, w, b, g = random(300, inputs), random(outputs, inputs), random(outputs), random(300, outputs, seed=1)
+    y = np.maximum(x.astype(np.float64) @ w.T + b, 0)
+    gx = g.astype(np.float64) @ w
+    threads, results = _C.num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            _C.set_num_threads(count)
+            tensors = [fc.tensor(a)._data for a in (x, w, b, g)]
+            results.append(
+                (
+                    _C.linear_forward(*tensors[:3], "relu").numpy(),
+                    _C.linear_backward_input(tensors[3], tensors[1]).numpy(),
+                )
+            )
+    finally:
+        _C.set_num_threads(threads)
+    for index, (expected, terms) in enumerate(((y, inputs + 1), (gx, outputs))):
+        got = results[0][index]
+        np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance("float32", terms, np.abs(expected).max()))
+        assert got.tobytes() == results[1][index].tobytes() == results[2][index].tobytes()
+
+
 def test_a_recorded_layer_replays_with_new_values() -> None:
     x, w, b = (fc.tensor(random(*s))._data for s in ((40, 30), (50, 30), (50,)))
     _C.begin_recording()

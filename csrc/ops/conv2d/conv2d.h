@@ -8,10 +8,11 @@
 //
 // The float32 forward pass and input gradient are correlations: forward one of the input; the input gradient one of
 // grad_output with flipped, transposed weights, for stride s one per residue class of the input position mod s. The
-// sizes choose the kernel (docs/kernels/convolution-cpu.md). Files: conv2d.cpp (validation, drivers, bindings),
-// conv2d_plan.cpp and conv2d_winograd_plan.cpp (geometry, blocking, choice), conv2d_microkernel.h (the register block),
-// conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp, conv2d_winograd*_cpu.cpp, conv2d_grouped_cpu.cpp,
-// conv2d_depthwise_cpu.cpp (kernels), conv2d_windows.cpp (windows for matrix products).
+// sizes choose the kernel (docs/kernels/convolution-cpu.md). Files: conv2d.cpp (validation, bindings),
+// conv2d_float.cpp (choice of the kernel, workspaces), conv2d_plan.cpp and conv2d_winograd_plan.cpp (geometry,
+// blocking, choice), conv2d_microkernel.h (the register block), conv2d_correlate_cpu.cpp, conv2d_weight_cpu.cpp,
+// conv2d_winograd*_cpu.cpp, conv2d_grouped_cpu.cpp, conv2d_depthwise_cpu.cpp (kernels), conv2d_windows.cpp (windows for
+// matrix products).
 #pragma once
 #include <stdint.h>
 
@@ -21,6 +22,7 @@
 namespace fastcnn {
 
 class Shape;
+class Tensor;
 
 // Sizes of one call, checked by conv2d_shape and by nothing else.
 struct Conv2dShape {
@@ -196,6 +198,19 @@ FASTCNN_DECLARE_CPU(void, conv2d_repeat_channels, const float* x, int64_t pixels
                     float* repeated)
 FASTCNN_DECLARE_CPU(void, conv2d_sum_repeated, const float* repeated, int64_t pixels, int64_t channels,
                     int64_t multiplier, float* x)
+
+// conv2d_float.cpp: float32 on the CPU, tensors channels-last, `bias` and `grad_bias` null or there.
+void conv2d_forward_float(const Conv2dShape& s, const float* input, const Tensor& weight, const float* bias, bool relu,
+                          float* output);
+void conv2d_backward_input_float(const Conv2dShape& s, const float* grad_output, const Tensor& weight,
+                                 float* grad_input);
+void conv2d_backward_weight_float(const Conv2dShape& s, const float* grad_output, const float* input,
+                                  float* grad_weight, float* grad_bias);
+// Names of the kernels that they take under the current precision and instruction set.
+struct Conv2dAlgorithms {
+  const char *forward, *backward_input, *backward_weight;
+};
+Conv2dAlgorithms conv2d_algorithms(const Conv2dShape& s);
 
 // conv2d_reference.cpp: float64, plain loops.
 void conv2d_forward_reference(const Conv2dShape& shape, const double* input, const double* weight, const double* bias,

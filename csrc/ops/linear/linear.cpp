@@ -3,6 +3,7 @@
 #include "core/bind.h"
 #include "core/parallel.h"
 #include "core/stream.h"
+#include "ops/conv2d/conv2d.h"
 #include "ops/matmul/gemm.h"
 #include "ops/matmul/gemm_cuda.h"
 
@@ -124,6 +125,19 @@ void multiply_by_weight_bands(const Tensor& grad_output, const Tensor& weight, c
   FASTCNN_CPU(linear_sum_rows)(partial.data<float>(), kWeightSplits, rows * K, grad_input.data<float>());
 }
 
+// Many rows and short sums: the layer as a 1x1 convolution of images of one pixel, whose kernel packs nothing but the
+// weight.
+constexpr int64_t kConvolutionRows = 256;
+constexpr int64_t kConvolutionDepth = 1024;  // longer sums: too few rows fit into L2 together
+
+bool as_convolution(DType dtype, int64_t rows, int64_t depth) {
+  return dtype == DType::float32 && rows >= kConvolutionRows && 0 < depth && depth <= kConvolutionDepth;
+}
+
+Conv2dShape convolution_shape(int64_t rows, int64_t K, int64_t N) {
+  return conv2d_shape({rows, K, 1, 1}, {N, K, 1, 1}, {1, 1}, {0, 0}, {1, 1}, 1);
+}
+
 Tensor linear_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& optional_bias,
                       const std::optional<std::string>& activation) {
   const Tensor bias = value_or_undefined(optional_bias);
@@ -135,6 +149,9 @@ Tensor linear_forward(const Tensor& input, const Tensor& weight, const OptionalT
   current_stream(input.device()).run("linear_forward", [=] {
     FASTCNN_IF_CUDA(output)
     return multiply_on_device(x.tensor, K, 1, weight, 1, K, output, x.rows, N, K, bias, relu);
+    if (as_convolution(output.dtype(), x.rows, K))
+      return conv2d_forward_float(convolution_shape(x.rows, K, N), x.tensor.data<float>(), weight,
+                                  bias.defined() ? bias.data<float>() : nullptr, relu, output.data<float>());
     dispatch(output.dtype(), [&](auto zero) {
       multiply<decltype(zero)>(x.tensor, K, 1, weight, 1, K, output, x.rows, N, K, bias, relu);
     });
@@ -160,6 +177,9 @@ Tensor linear_backward_input(const Tensor& grad_output, const Tensor& weight) {
     FASTCNN_IF_CUDA(grad_input)
     return multiply_on_device(dy.tensor, N, 1, weight, K, 1, grad_input, dy.rows, K, N, {}, false);
     if (partial.defined()) return multiply_by_weight_bands(dy.tensor, weight, partial, grad_input, dy.rows, N, K);
+    if (as_convolution(grad_input.dtype(), dy.rows, N))
+      return conv2d_backward_input_float(convolution_shape(dy.rows, K, N), dy.tensor.data<float>(), weight,
+                                         grad_input.data<float>());
     dispatch(grad_input.dtype(), [&](auto zero) {
       multiply<decltype(zero)>(dy.tensor, N, 1, weight, K, 1, grad_input, dy.rows, K, N, {}, false);
     });

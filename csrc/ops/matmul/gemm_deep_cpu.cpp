@@ -1,7 +1,7 @@
 // C = A B for long sums of rows that lie one after the other in both operands (A transposed, B as it is): the weight
-// gradient of a linear layer or of a 1x1 convolution, summed over all pixels. A chunk owns a slice of C's rows, a slice of
-// its columns and a part of K. It packs what it needs of one block of K of both operands into its L2 cache, multiplies,
-// and goes on to the next block; the parts of K are added in a fixed order.
+// gradient of a linear layer or of a 1x1 convolution, summed over all pixels. A chunk owns a slice of C's rows, a slice
+// of its columns and a part of K. It packs what it needs of one block of K of both operands into its L2 cache,
+// multiplies, and goes on to the next block; the parts of K are added in a fixed order.
 #include "core/parallel.h"
 #include "ops/matmul/gemm.h"
 #include "ops/matmul/gemm_tile.h"

@@ -1,8 +1,8 @@
 // C = A B after Goto & van de Geijn, "Anatomy of high-performance matrix multiplication" (ACM TOMS 34, 2008).
 //
 // A is packed once per super-block of rows, as panels [k][MR]. A chunk of columns then packs its panels of B as
-// [k][kNR], one K block at a time. With few rows a row-major B is read in place instead: a packed copy would not be read
-// often enough to pay for itself.
+// [k][kNR], one K block at a time. With few rows a row-major B is read in place instead: a packed copy would not be
+// read often enough to pay for itself.
 #include "core/parallel.h"
 #include "ops/matmul/gemm.h"
 #include "ops/matmul/gemm_tile.h"
@@ -12,13 +12,13 @@ namespace fastcnn {
 namespace FASTCNN_ISA {
 namespace {
 
-constexpr int64_t kKC = 256;                    // depth of a K block: a panel of A (6 KB) stays in L1
-constexpr int64_t kMaxColumns = 256;            // of B per chunk: 256 KB, in L2
-constexpr int64_t kSuperBlock = 1 << 21;        // elements of A packed at once (8 MB)
-constexpr int64_t kInPlaceRows = 28;            // B is read in place up to this M
-constexpr int64_t kChunkFlops = 4 << 20;        // least work of a chunk (about 40 us),
-constexpr int64_t kChunkReads = 1 << 17;        // or, in place, elements of B
-constexpr int64_t kChunks = 16;                 // chunks wanted where there is enough work for them
+constexpr int64_t kKC = 256;              // depth of a K block: a panel of A (6 KB) stays in L1
+constexpr int64_t kMaxColumns = 256;      // of B per chunk: 256 KB, in L2
+constexpr int64_t kSuperBlock = 1 << 21;  // elements of A packed at once (8 MB)
+constexpr int64_t kInPlaceRows = 28;      // B is read in place up to this M
+constexpr int64_t kChunkFlops = 4 << 20;  // least work of a chunk (about 40 us),
+constexpr int64_t kChunkReads = 1 << 17;  // or, in place, elements of B
+constexpr int64_t kChunks = 16;           // chunks wanted where there is enough work for them
 
 // Tiles by number of rows for B read in place, as wide as the registers allow.
 #if defined(__AVX512F__)

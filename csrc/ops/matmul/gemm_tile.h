@@ -1,6 +1,6 @@
 // The micro-kernel of the packed matrix products: a tile of MR rows x NV vectors of C stays in registers while k walks
-// panels of A, packed as [k][MR], and of B, packed as [k][NV vectors] or read in place; per step NV vector loads of B and
-// MR broadcasts of A.
+// panels of A, packed as [k][MR], and of B, packed as [k][NV vectors] or read in place; per step NV vector loads of B
+// and MR broadcasts of A.
 //
 // AVX-512: 6 x 4, whose 10 loads for 24 multiply-adds leave two 512-bit FMA ports busy (14 x 2 loads 16 for 28).
 #pragma once
