@@ -19,17 +19,23 @@ from tests.cases import tolerance
 RANDOM_CASES = int(os.environ.get("FASTCNN_RANDOM_CASES", "300"))
 BATCHES = 10  # of random configurations, one test each
 
-# N, C, H, W, O, padding (top, bottom, left, right): whole tiles, edges in both directions, channel tails of both
+# N, C, H, W, O, padding (top, bottom, left, right), taps along a side: whole tiles, edges in both directions, channel tails of both
 # vector widths, several slices of 64 channels, more than one split of the tiles.
 WINOGRAD = [
-    (2, 32, 16, 16, 32, (1, 1, 1, 1)),
-    (3, 17, 13, 22, 40, (1, 1, 1, 1)),
-    (2, 130, 9, 30, 70, (0, 0, 2, 2)),
-    (1, 48, 21, 18, 33, (2, 0, 1, 0)),
-    (5, 65, 8, 31, 64, (0, 1, 2, 1)),
-    (9, 24, 30, 31, 24, (1, 1, 1, 1)),
-    (4, 96, 8, 9, 200, (1, 1, 1, 1)),
-    (4, 388, 9, 10, 66, (1, 1, 1, 1)),
+    (2, 32, 16, 16, 32, (1, 1, 1, 1), 3),
+    (3, 17, 13, 22, 40, (1, 1, 1, 1), 3),
+    (2, 130, 9, 30, 70, (0, 0, 2, 2), 3),
+    (1, 48, 21, 18, 33, (2, 0, 1, 0), 3),
+    (5, 65, 8, 31, 64, (0, 1, 2, 1), 3),
+    (9, 24, 30, 31, 24, (1, 1, 1, 1), 3),
+    (4, 96, 8, 9, 200, (1, 1, 1, 1), 3),
+    (4, 388, 9, 10, 66, (1, 1, 1, 1), 3),
+    (2, 32, 16, 16, 32, (2, 2, 2, 2), 5),
+    (3, 17, 13, 22, 40, (2, 2, 2, 2), 5),
+    (2, 130, 9, 30, 70, (0, 4, 2, 2), 5),
+    (1, 48, 21, 18, 33, (3, 0, 1, 0), 5),
+    (20, 20, 14, 13, 50, (2, 2, 2, 2), 5),
+    (4, 96, 5, 7, 200, (2, 2, 2, 2), 5),
 ]
 
 # N, H, W, groups, channels of a group, kernel, stride, padding, dilation: every tap count and stride of the grouped
@@ -109,15 +115,15 @@ def compare(shape: tuple[int, ...], weight: tuple[int, ...], options: tuple[Any,
         assert error <= allowed, f"{what} of {shapes} {options}: error {error:.2e}, allowed {allowed:.2e}"
 
 
-@pytest.mark.parametrize("case", WINOGRAD, ids=lambda c: f"n{c[0]}-c{c[1]}-h{c[2]}w{c[3]}-o{c[4]}-p{c[5]}")
+@pytest.mark.parametrize("case", WINOGRAD, ids=lambda c: f"n{c[0]}-c{c[1]}-h{c[2]}w{c[3]}-o{c[4]}-p{c[5]}-k{c[6]}")
 def test_winograd_equals_float64(case: Any, isa: str) -> None:
-    n, c, h, w, o, padding = case
+    n, c, h, w, o, padding, taps = case
     options = ((1, 1), padding, (1, 1), 1)
     if isa != "scalar":
-        algorithms = _C.conv2d_algorithms((n, c, h, w), (o, c, 3, 3), *options)
+        algorithms = _C.conv2d_algorithms((n, c, h, w), (o, c, taps, taps), *options)
         assert any(name.startswith("winograd") for name in algorithms)
     for relu in (False, True):
-        compare((n, c, h, w), (o, c, 3, 3), options, relu, seed=c + o)
+        compare((n, c, h, w), (o, c, taps, taps), options, relu, seed=c + o)
 
 
 def test_winograd_of_many_channels_equals_direct(isa: str) -> None:
@@ -229,7 +235,8 @@ def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
     assert algorithms(8, 256, 56, 64, 1) == ("direct", "direct", "product")
     assert algorithms(8, 64, 56, 256, 1) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 3, s=2) == ("direct", "direct", "direct")
-    assert algorithms(8, 64, 56, 64, 5) == ("direct", "direct", "direct")
+    assert algorithms(64, 20, 14, 50, 5) == (fast, fast, fast)
+    assert algorithms(8, 64, 56, 64, 7) == ("direct", "direct", "direct")
     assert algorithms(8, 64, 56, 64, 3, g=2) == ("direct", "direct", "direct")
     assert algorithms(8, 128, 56, 128, 3, g=32) == (grouped, grouped, grouped)
     assert algorithms(8, 128, 56, 128, 3, s=2, g=32) == (grouped, grouped, grouped)

@@ -125,10 +125,10 @@ FASTCNN_DECLARE_CPU(void, conv2d_weight_partial, const WeightGradient& plan, con
 FASTCNN_DECLARE_CPU(void, conv2d_weight_reduce, int64_t splits, int64_t groups, int64_t rows, int64_t O, int64_t lanes,
                     const float* partial, const float* bias_partial, float* grad_weight, float* grad_bias)
 
-// Winograd F(4x4, 3x3): see conv2d_winograd_cpu.cpp.
+// Winograd for 3x3 and 5x5: see conv2d_winograd_cpu.cpp.
 struct Winograd {
   Correlation conv;
-  int64_t tiles_h, tiles_w;          // per image, of 4x4 output pixels
+  int64_t tiles_h, tiles_w;          // per image
   int64_t block, slices;             // tiles of a chunk; the panels are dealt to `slices` chunks
   int64_t batch;                     // tiles whose inputs are transformed at a time, if streamed
   int64_t v_tile, v_point, m_point;  // strides of the transformed inputs and of the products, in floats
@@ -151,7 +151,7 @@ FASTCNN_DECLARE_CPU(void, winograd_correlate_streamed, const Winograd& plan, con
 // The weight gradient, with the geometry of the forward pass.
 struct WinogradWeight {
   Correlation conv;
-  int64_t tiles_h, tiles_w;                      // per image, of 4x4 output pixels
+  int64_t tiles_h, tiles_w;                      // per image
   int64_t slice_o, slice_c, slices_o, slices_c;  // channels of a chunk, and how many such slices
   int64_t splits, block;                         // parts of the tiles; tiles transformed at a time
   int64_t scratch;                               // floats per worker

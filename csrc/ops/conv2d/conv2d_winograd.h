@@ -1,5 +1,5 @@
-// What the Winograd kernels share: tiles of 4x4 outputs under 6x6 inputs, and the transforms of F(4x4, 3x3) with the
-// points {0, 1, -1, 1/2, -2, infinity}.
+// What the Winograd kernels share: tiles of 4x4 outputs for 3x3 filters, or 2x2 for 5x5, under 6x6 inputs, and the
+// transform of the inputs, which for the points {0, 1, -1, 1/2, -2, infinity} is the same for both.
 #pragma once
 #include "ops/conv2d/conv2d_band.h"
 
@@ -12,6 +12,9 @@ using simd::set1;
 using simd::Vec;
 
 constexpr int kPoints = 36;
+
+// Outputs along a side of a tile for filters of `taps` x `taps`.
+constexpr int tile_outputs(int64_t taps) { return int(7 - taps); }
 
 // B^T d.
 FASTCNN_INLINE void transform_input(const Vec (&d)[6], Vec (&t)[6]) {
@@ -58,9 +61,12 @@ struct Tile {
   int64_t image, row, column;  // of the first output pixel
 };
 
-[[maybe_unused]] Tile tile_of(int64_t tiles_h, int64_t tiles_w, int64_t i) {
-  const int64_t per_image = tiles_h * tiles_w, rest = i % per_image;
-  return {i / per_image, rest / tiles_w * 4, rest % tiles_w * 4};
+// Tile i of a Winograd or WinogradWeight plan.
+template <class Plan>
+[[maybe_unused]] Tile tile_of(const Plan& plan, int64_t i) {
+  const int64_t per_image = plan.tiles_h * plan.tiles_w, rest = i % per_image;
+  const int64_t outputs = tile_outputs(plan.conv.taps_h);
+  return {i / per_image, rest / plan.tiles_w * outputs, rest % plan.tiles_w * outputs};
 }
 
 // The transformed inputs of `tile`: channels [0, channels) from x on.

@@ -1,11 +1,12 @@
-// Winograd convolution F(4x4, 3x3) (Lavin & Gray 2015) for 3x3 correlations of stride 1: forward and input gradient.
+// Winograd convolution (Lavin & Gray 2015) for correlations of stride 1, F(4x4, 3x3) and F(2x2, 5x5): forward and input
+// gradient.
 //
-//   y = A^T [ (G w G^T) * (B^T x B) ] A      per tile of 4x4 outputs and 6x6 inputs, summed over channels before A
+//   y = A^T [ (G w G^T) * (B^T x B) ] A      per tile of outputs and 6x6 inputs, summed over channels before A
 //
-// 36 products replace 144. The points {0, 1, -1, 1/2, -2, infinity} round half as much as the textbook's
-// {0, 1, -1, 2, -2, infinity}. A chunk takes a block of tiles: it transforms their inputs into an L2-sized buffer
-// v (36, tiles, C), and for each panel of output channels makes the 36 products m (36, tiles, panel) with the register
-// block of the direct kernel, then transforms m back and stores. Zeros stand for the padding.
+// 36 products replace 144 (3x3) or 100 (5x5). The points {0, 1, -1, 1/2, -2, infinity} round half as much as the
+// textbook's {0, 1, -1, 2, -2, infinity}. A chunk takes a block of tiles: it transforms their inputs into an L2-sized
+// buffer v (36, tiles, C), and for each panel of output channels makes the 36 products m (36, tiles, panel) with the
+// register block of the direct kernel, then transforms m back and stores. Zeros stand for the padding.
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_block.h"
@@ -27,7 +28,25 @@ FASTCNN_INLINE void transform_weight(const Vec (&g)[3], Vec (&t)[6]) {
   t[5] = g[2];
 }
 
+FASTCNN_INLINE void transform_weight(const Vec (&g)[5], Vec (&t)[6]) {
+  const Vec third = set1(1.0f / 3), fifteenth = set1(1.0f / 15);
+  const Vec even = g[0] + g[2] + g[4], odd = g[1] + g[3];
+  t[0] = g[0];
+  t[1] = (even + odd) * third;
+  t[2] = (odd - even) * third;
+  t[3] = fma(set1(16.0f), g[0], fma(set1(8.0f), g[1], fma(set1(4.0f), g[2], fma(set1(2.0f), g[3], g[4])))) *
+         (simd::zero() - fifteenth);
+  t[4] =
+      fma(set1(16.0f), g[4], fma(set1(-8.0f), g[3], fma(set1(4.0f), g[2], fma(set1(-2.0f), g[1], g[0])))) * fifteenth;
+  t[5] = g[4];
+}
+
 // A^T m.
+FASTCNN_INLINE void transform_output(const Vec (&m)[6], Vec (&t)[2]) {
+  t[0] = (m[0] + (m[1] + m[2])) + (m[3] + m[4]);
+  t[1] = fma(set1(0.5f), m[3], fma(set1(-2.0f), m[4], m[1] - m[2])) + m[5];
+}
+
 FASTCNN_INLINE void transform_output(const Vec (&m)[6], Vec (&t)[4]) {
   const Vec sum = m[1] + m[2], difference = m[1] - m[2];
   t[0] = (m[0] + sum) + (m[3] + m[4]);
@@ -37,20 +56,21 @@ FASTCNN_INLINE void transform_output(const Vec (&m)[6], Vec (&t)[4]) {
 }
 
 // y of one tile and one vector of output channels; `height` x `width` of its pixels exist.
+template <int kOutputs>
 void transform_output_tile(const float* m, int64_t point, Vec bias, bool relu, float* y, int64_t y_row, int64_t y_pixel,
                            int64_t height, int64_t width, int64_t lanes) {
-  Vec rows[4][6];
+  Vec rows[kOutputs][6];
 #pragma GCC unroll 6
   for (int j = 0; j < 6; ++j) {
-    Vec d[6], t[4];
+    Vec d[6], t[kOutputs];
 #pragma GCC unroll 6
     for (int i = 0; i < 6; ++i) d[i] = simd::load(m + (i * 6 + j) * point);
     transform_output(d, t);
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) rows[i][j] = t[i];
+    for (int i = 0; i < kOutputs; ++i) rows[i][j] = t[i];
   }
   for (int64_t i = 0; i < height; ++i) {
-    Vec t[4];
+    Vec t[kOutputs];
     transform_output(rows[i], t);
     for (int64_t j = 0; j < width; ++j) {
       Vec value = t[j] + bias;
@@ -65,13 +85,14 @@ constexpr int64_t kRun = 16;  // input channels whose weights are transformed at
 
 // u[point][c][lane] = (G w G^T)[point] of filter (o + lane, first + c) for c < channels <= kRun and lane < width; lanes
 // from `valid` on are zero.
+template <int kTaps>
 void transform_weights(const WeightView& view, const float* weight, int64_t o, int64_t width, int64_t valid,
                        int64_t first, int64_t channels, float* u, int64_t point) {
-  alignas(64) float taps[9][kRun * kPanel];
+  alignas(64) float taps[kTaps * kTaps][kRun * kPanel];
   if (valid < width) memset(taps, 0, sizeof taps);
-  for (int64_t t = 0; t < 9; ++t) {
+  for (int64_t t = 0; t < kTaps * kTaps; ++t) {
     const float* const from =
-        weight + view.start + t / 3 * view.tap_h + t % 3 * view.tap_w + first * view.channel + o * view.lane;
+        weight + view.start + t / kTaps * view.tap_h + t % kTaps * view.tap_w + first * view.channel + o * view.lane;
     if (view.channel == 1) {
       transpose_rows(from, view.lane, valid, channels, taps[t], width);
       continue;
@@ -85,11 +106,12 @@ void transform_weights(const WeightView& view, const float* weight, int64_t o, i
     }
   }
   for (int64_t i = 0; i < channels * width; i += kWidth) {
-    Vec rows[6][3];
-#pragma GCC unroll 3
-    for (int s = 0; s < 3; ++s) {
-      const Vec g[3] = {simd::load(taps[s] + i), simd::load(taps[3 + s] + i), simd::load(taps[6 + s] + i)};
-      Vec t[6];
+    Vec rows[6][kTaps];
+#pragma GCC unroll 5
+    for (int s = 0; s < kTaps; ++s) {
+      Vec g[kTaps], t[6];
+#pragma GCC unroll 5
+      for (int r = 0; r < kTaps; ++r) g[r] = simd::load(taps[r * kTaps + s] + i);
       transform_weight(g, t);
 #pragma GCC unroll 6
       for (int r = 0; r < 6; ++r) rows[r][s] = t[r];
@@ -127,6 +149,7 @@ void multiply_points(const Winograd& plan, const float* v, const float* u, int64
 }
 
 // The outputs of tiles [begin, end) and of a panel of channels from their products.
+template <int kOutputs>
 void transform_outputs(const Winograd& plan, int64_t begin, int64_t end, int64_t o, int64_t width, const float* m,
                        const float* bias, bool relu, float* y) {
   const Correlation& conv = plan.conv;
@@ -134,13 +157,21 @@ void transform_outputs(const Winograd& plan, int64_t begin, int64_t end, int64_t
     const int64_t lanes = min_of(kWidth, conv.O - o - lane);
     const Vec b = bias ? simd::load_n(bias + o + lane, lanes) : simd::zero();
     for (int64_t i = begin; i < end; ++i) {
-      const Tile tile = tile_of(plan.tiles_h, plan.tiles_w, i);
-      transform_output_tile(
+      const Tile tile = tile_of(plan, i);
+      transform_output_tile<kOutputs>(
           m + (i - begin) * kPanel + lane, plan.m_point, b, relu,
           y + conv.y_offset + tile.image * conv.y_image + tile.row * conv.y_row + tile.column * conv.y_pixel + o + lane,
-          conv.y_row, conv.y_pixel, min_of(4, conv.H_out - tile.row), min_of(4, conv.W_out - tile.column), lanes);
+          conv.y_row, conv.y_pixel, min_of(kOutputs, conv.H_out - tile.row), min_of(kOutputs, conv.W_out - tile.column),
+          lanes);
     }
   }
+}
+
+auto transform_weights_of(const Correlation& conv) {
+  return conv.taps_h == 3 ? transform_weights<3> : transform_weights<5>;
+}
+auto transform_outputs_of(const Correlation& conv) {
+  return conv.taps_h == 3 ? transform_outputs<tile_outputs(3)> : transform_outputs<tile_outputs(5)>;
 }
 
 }  // namespace
@@ -152,8 +183,8 @@ void winograd_pack(const Correlation& conv, const WeightView& view, const float*
   parallel_for(panels * runs, [&](int64_t chunk) {
     const int64_t o = chunk / runs * kPanel, first = chunk % runs * kRun;
     const int64_t width = min_of(kPanel, total - o);
-    transform_weights(view, weight, o, width, min_of(width, conv.O - o), first, min_of(kRun, conv.C - first),
-                      u + o * kPoints * conv.C + first * width, conv.C * width);
+    transform_weights_of(conv)(view, weight, o, width, min_of(width, conv.O - o), first, min_of(kRun, conv.C - first),
+                               u + o * kPoints * conv.C + first * width, conv.C * width);
   });
 }
 
@@ -171,8 +202,7 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
     int64_t* const v_offset = reinterpret_cast<int64_t*>(m + kPoints * plan.m_point);
     int64_t* const m_offset = v_offset + plan.block;
     for (int64_t i = begin; i < end; ++i) {
-      transform_input_tile(conv, tile_of(plan.tiles_h, plan.tiles_w, i), x, conv.C, v + (i - begin) * plan.v_tile,
-                           plan.v_point);
+      transform_input_tile(conv, tile_of(plan, i), x, conv.C, v + (i - begin) * plan.v_tile, plan.v_point);
       v_offset[i - begin] = (i - begin) * plan.v_tile;
       m_offset[i - begin] = (i - begin) * kPanel;
     }
@@ -180,7 +210,7 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
       const int64_t o = panel * kPanel, width = min_of(kPanel, total - o);
       multiply_points(plan, v, u + o * kPoints * conv.C, conv.C * width, conv.C, end - begin, width, false, v_offset,
                       m_offset, m);
-      transform_outputs(plan, begin, end, o, width, m, bias, relu, y);
+      transform_outputs_of(conv)(plan, begin, end, o, width, m, bias, relu, y);
     }
   });
 }
@@ -198,8 +228,7 @@ void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, c
     const int64_t batch = min_of(plan.batch, tiles - start);
     parallel_ranges(batch, 4, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        transform_input_tile(conv, tile_of(plan.tiles_h, plan.tiles_w, start + i), x, conv.C, v + i * plan.v_tile,
-                             plan.v_point);
+        transform_input_tile(conv, tile_of(plan, start + i), x, conv.C, v + i * plan.v_tile, plan.v_point);
     });
     parallel_for((batch + plan.block - 1) / plan.block * panels, [&](int64_t chunk) {
       const int64_t begin = chunk / panels * plan.block, count = min_of(plan.block, batch - begin);
@@ -212,11 +241,11 @@ void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, c
       for (int64_t first = 0; first < conv.C; first += plan.streamed) {
         const int64_t channels = min_of(plan.streamed, conv.C - first), u_point = plan.streamed * width;
         for (int64_t c = 0; c < channels; c += kRun)
-          transform_weights(view, weight, o, width, valid, first + c, min_of(kRun, channels - c), u + c * width,
-                            u_point);
+          transform_weights_of(conv)(view, weight, o, width, valid, first + c, min_of(kRun, channels - c),
+                                     u + c * width, u_point);
         multiply_points(plan, v + first, u, u_point, channels, count, width, first > 0, v_offset, m_offset, m);
       }
-      transform_outputs(plan, start + begin, start + begin + count, o, width, m, bias, relu, y);
+      transform_outputs_of(conv)(plan, start + begin, start + begin + count, o, width, m, bias, relu, y);
     });
   }
 }

@@ -14,9 +14,9 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 bool applicable(const Correlation& conv, const Conv2dTile& tile) {
-  return tile.panel >= 16 && tile.grain > 1 && conv.groups == 1 && conv.taps_h == 3 && conv.taps_w == 3 &&
-         conv.dilation_h == 1 && conv.dilation_w == 1 && conv.stride_h == 1 && conv.stride_w == 1 && conv.C >= 16 &&
-         conv.O >= 16;
+  return tile.panel >= 16 && tile.grain > 1 && conv.groups == 1 && (conv.taps_h == 3 || conv.taps_h == 5) &&
+         conv.taps_w == conv.taps_h && conv.dilation_h == 1 && conv.dilation_w == 1 && conv.stride_h == 1 &&
+         conv.stride_w == 1 && conv.C >= 16 && conv.O >= 16;
 }
 
 // Transformed weights pay as a whole if they meet many tiles, and if the block of tiles that fits L2 is large enough to
@@ -33,7 +33,11 @@ int64_t streamed_channels(int64_t tiles, const Conv2dTile& tile) {
   return std::clamp<int64_t>(channels / 16 * 16, 16, 64);
 }
 
-int64_t tiles_of(const Correlation& conv) { return conv.N * ceil_div(conv.H_out, 4) * ceil_div(conv.W_out, 4); }
+int64_t tile_outputs(const Correlation& conv) { return 7 - conv.taps_h; }  // along a side: 4 for 3x3 filters, 2 for 5x5
+
+int64_t tiles_of(const Correlation& conv) {
+  return conv.N * ceil_div(conv.H_out, tile_outputs(conv)) * ceil_div(conv.W_out, tile_outputs(conv));
+}
 
 }  // namespace
 
@@ -48,7 +52,7 @@ bool winograd_suits(const Correlation& conv, const Conv2dTile& tile) {
   if (!applicable(conv, tile)) return false;
   const double C = double(conv.C), O = double(round_up(conv.O, tile.grain));
   const double tiles = double(tiles_of(conv));
-  const double direct = 9.0 * double(conv.N * conv.H_out * conv.W_out) * C * O;
+  const double direct = double(conv.taps_h * conv.taps_w * conv.N * conv.H_out * conv.W_out) * C * O;
   const double products = 36.0 * tiles * C * O;
   const double times = winograd_streams(conv, tile) ? double(ceil_div(tiles_of(conv), kStreamedTiles)) : 1.0;
   const double transforms = tiles * (320.0 * C + 200.0 * O), weights = times * 300.0 * C * O;
@@ -61,7 +65,7 @@ Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile) {
   constexpr int64_t kChunks = 8;
   Winograd plan{};
   plan.conv = conv;
-  plan.tiles_h = ceil_div(conv.H_out, 4), plan.tiles_w = ceil_div(conv.W_out, 4);
+  plan.tiles_h = ceil_div(conv.H_out, tile_outputs(conv)), plan.tiles_w = ceil_div(conv.W_out, tile_outputs(conv));
   const int64_t tiles = tiles_of(conv);
   plan.v_tile = (ceil_div(conv.C, kLine) | 1) * kLine;  // an odd number of cache lines: rows fall on different sets
   if (winograd_streams(conv, tile)) {
@@ -91,7 +95,7 @@ bool winograd_weight_suits(const Correlation& conv, const Conv2dTile& tile) {
   if (!applicable(conv, tile)) return false;
   const double C = double(round_up(conv.C, tile.grain)), O = double(conv.O), tiles = double(tiles_of(conv));
   const double slices_c = double(ceil_div(conv.C, 64)), slices_o = double(ceil_div(conv.O, 64));
-  const double direct = 9.0 * double(conv.N * conv.H_out * conv.W_out) * C * O;
+  const double direct = double(conv.taps_h * conv.taps_w * conv.N * conv.H_out * conv.W_out) * C * O;
   const double transforms = tiles * (320.0 * C * slices_o + 200.0 * O * slices_c), weights = 400.0 * C * O;
   return 1.15 * (1.25 * 36.0 * tiles * C * O + transforms + weights) < direct;
 }
@@ -101,12 +105,14 @@ WinogradWeight plan_winograd_weight(const Correlation& conv, const Conv2dTile& t
   constexpr int64_t kLeastTiles = 64;          // of a split
   WinogradWeight plan{};
   plan.conv = conv;
-  plan.tiles_h = ceil_div(conv.H_out, 4), plan.tiles_w = ceil_div(conv.W_out, 4);
+  plan.tiles_h = ceil_div(conv.H_out, tile_outputs(conv)), plan.tiles_w = ceil_div(conv.W_out, tile_outputs(conv));
   plan.slices_o = ceil_div(conv.O, kSlice), plan.slices_c = ceil_div(conv.C, kSlice);
   plan.slice_o = round_up(ceil_div(conv.O, plan.slices_o), kLine);
   plan.slice_c = round_up(ceil_div(conv.C, plan.slices_c), kLine);
   plan.slices_o = ceil_div(conv.O, plan.slice_o), plan.slices_c = ceil_div(conv.C, plan.slice_c);
-  plan.block = 16;
+  constexpr int64_t kFloats = 224 * 1024;  // the sums and the transformed block: most of 1 MB of L2
+  const int64_t room = kFloats - kPoints * plan.slice_o * plan.slice_c;
+  plan.block = std::clamp<int64_t>(room / (kPoints * (plan.slice_o + plan.slice_c)) / 8 * 8, 16, 64);
   plan.splits = std::clamp<int64_t>(tiles_of(conv) / kLeastTiles, 1, ceil_div(kChunks, plan.slices_o * plan.slices_c));
   const int64_t point = plan.block * (plan.slice_o + plan.slice_c) + 2 * kLine;
   plan.scratch = round_up(kPoints * point + 4 * plan.slice_o, kLine);

@@ -1,10 +1,11 @@
-// Weight gradient of 3x3 stride-1 convolutions by Winograd: the adjoint of F(4x4, 3x3) in the weights,
+// Weight gradient of 3x3 and 5x5 stride-1 convolutions by Winograd: the adjoint of the forward pass in the weights,
 //
 //   dW = G^T [ sum over tiles of (A dY A^T) * (B^T x B) ] G
 //
-// with 36 products of channels instead of 144 per tile. A chunk owns a slice of output channels, a slice of input
-// channels and a part of the tiles: it transforms 16 tiles at a time and adds their products to `partial` (36, slice_o,
-// slice_c), which stays in L2. winograd_weight_reduce sums the parts in a fixed order and transforms them back.
+// with 36 products of channels instead of 144 or 100 per tile. A chunk owns a slice of output channels, a slice of
+// input channels and a part of the tiles: it transforms 16 tiles at a time and adds their products to `partial` (36,
+// slice_o, slice_c), which stays in L2. winograd_weight_reduce sums the parts in a fixed order and transforms them
+// back.
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d_block.h"
 #include "ops/conv2d/conv2d_winograd.h"
@@ -14,6 +15,15 @@ namespace FASTCNN_ISA {
 namespace {
 
 // A d.
+FASTCNN_INLINE void transform_gradient(const Vec (&d)[2], Vec (&t)[6]) {
+  t[0] = d[0];
+  t[1] = d[0] + d[1];
+  t[2] = d[0] - d[1];
+  t[3] = fma(set1(0.5f), d[1], d[0]);
+  t[4] = fma(set1(-2.0f), d[1], d[0]);
+  t[5] = d[1];
+}
+
 FASTCNN_INLINE void transform_gradient(const Vec (&d)[4], Vec (&t)[6]) {
   const Vec even = d[0] + d[2], odd = d[1] + d[3];
   t[0] = d[0];
@@ -33,18 +43,29 @@ FASTCNN_INLINE void transform_back(const Vec (&u)[6], Vec (&t)[3]) {
   t[2] = fma(third, difference, fma(set1(4.0f) * fifteenth, u[4] - u[3], u[5]));
 }
 
+FASTCNN_INLINE void transform_back(const Vec (&u)[6], Vec (&t)[5]) {
+  const Vec third = set1(1.0f / 3), fifteenth = set1(1.0f / 15);
+  const Vec sum = third * (u[1] + u[2]), difference = third * (u[1] - u[2]);
+  t[0] = fma(fifteenth, fma(set1(-16.0f), u[3], u[4]), difference) + u[0];
+  t[1] = fma(fifteenth, fma(set1(-8.0f), u[3], set1(-2.0f) * u[4]), sum);
+  t[2] = fma(set1(4.0f) * fifteenth, u[4] - u[3], difference);
+  t[3] = fma(fifteenth, fma(set1(-2.0f), u[3], set1(-8.0f) * u[4]), sum);
+  t[4] = fma(fifteenth, fma(set1(16.0f), u[4], set1(-1.0f) * u[3]), difference) + u[5];
+}
+
 // z[(i, j), o] of the output gradients of one tile; pixels below and right of the image are zero.
+template <int kOutputs>
 void transform_gradient_tile(const Correlation& conv, const Tile& tile, const float* grad_output, int64_t channels,
                              float* z, int64_t point) {
-  const int64_t height = min_of(4, conv.H_out - tile.row), width = min_of(4, conv.W_out - tile.column);
+  const int64_t height = min_of(kOutputs, conv.H_out - tile.row), width = min_of(kOutputs, conv.W_out - tile.column);
   const float* const first = grad_output + ((tile.image * conv.H_out + tile.row) * conv.W_out + tile.column) * conv.O;
   for (int64_t o = 0; o < channels; o += kWidth) {
     const int64_t lanes = min_of(kWidth, channels - o);
-    Vec rows[6][4];
-    for (int j = 0; j < 4; ++j) {
-      Vec d[4], t[6];
+    Vec rows[6][kOutputs];
+    for (int j = 0; j < kOutputs; ++j) {
+      Vec d[kOutputs], t[6];
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < kOutputs; ++i) {
         const float* const p = first + (i * conv.W_out + j) * conv.O + o;
         d[i] = i >= height || j >= width ? simd::zero() : lanes == kWidth ? simd::load(p) : simd::load_n(p, lanes);
       }
@@ -70,6 +91,8 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w, T = plan.block;
   const int64_t pairs = plan.slices_o * plan.slices_c, size = plan.slice_o * plan.slice_c;
   const int64_t v_point = T * plan.slice_c + 16, z_point = T * plan.slice_o + 16;
+  const auto transform_gradient =
+      conv.taps_h == 3 ? transform_gradient_tile<tile_outputs(3)> : transform_gradient_tile<tile_outputs(5)>;
 
   parallel_for(plan.splits * pairs, [&](int64_t chunk) {
     const int64_t split = chunk / pairs, pair = chunk % pairs;
@@ -89,9 +112,9 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
     for (int64_t first = begin; first < end; first += T) {
       const int64_t count = min_of(T, end - first);
       for (int64_t i = 0; i < count; ++i) {
-        const Tile tile = tile_of(plan.tiles_h, plan.tiles_w, first + i);
+        const Tile tile = tile_of(plan, first + i);
         transform_input_tile(conv, tile, x + c, inputs, v + i * plan.slice_c, v_point);
-        transform_gradient_tile(conv, tile, grad_output + o, outputs, z + i * plan.slice_o, z_point);
+        transform_gradient(conv, tile, grad_output + o, outputs, z + i * plan.slice_o, z_point);
         if (bias)
           for (int64_t j = 0; j < outputs; ++j) bias[j] += z[kBiasPoint * z_point + i * plan.slice_o + j];
       }
@@ -118,34 +141,37 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
   });
 }
 
-void winograd_weight_reduce(const WinogradWeight& plan, const float* partial, const float* bias_partial,
-                            float* grad_weight, float* grad_bias) {
+namespace {
+
+template <int kTaps>
+void reduce(const WinogradWeight& plan, const float* partial, const float* bias_partial, float* grad_weight,
+            float* grad_bias) {
   const Correlation& conv = plan.conv;
   const int64_t pairs = plan.slices_o * plan.slices_c, size = plan.slice_o * plan.slice_c;
   parallel_for(conv.O, [&](int64_t o) {
-    float* const to = grad_weight + o * 9 * conv.C;
+    float* const to = grad_weight + o * kTaps * kTaps * conv.C;
     for (int64_t slice = 0; slice < plan.slices_c; ++slice) {
       const int64_t first = slice * plan.slice_c, inputs = min_of(plan.slice_c, conv.C - first);
       const float* const from =
           partial + (o / plan.slice_o * plan.slices_c + slice) * kPoints * size + o % plan.slice_o * plan.slice_c;
       for (int64_t c = 0; c < inputs; c += kWidth) {
         const int64_t lanes = min_of(kWidth, inputs - c);
-        Vec rows[3][6];
+        Vec rows[kTaps][6];
         for (int j = 0; j < 6; ++j) {
-          Vec u[6], t[3];
+          Vec u[6], t[kTaps];
           for (int i = 0; i < 6; ++i) {
             const float* const p = from + (i * 6 + j) * size + c;
             u[i] = simd::load_n(p, lanes);
             for (int64_t s = 1; s < plan.splits; ++s) u[i] = u[i] + simd::load_n(p + s * pairs * kPoints * size, lanes);
           }
           transform_back(u, t);
-#pragma GCC unroll 3
-          for (int i = 0; i < 3; ++i) rows[i][j] = t[i];
+#pragma GCC unroll 5
+          for (int i = 0; i < kTaps; ++i) rows[i][j] = t[i];
         }
-        for (int i = 0; i < 3; ++i) {
-          Vec t[3];
+        for (int i = 0; i < kTaps; ++i) {
+          Vec t[kTaps];
           transform_back(rows[i], t);
-          for (int j = 0; j < 3; ++j) simd::store_n(to + (i * 3 + j) * conv.C + first + c, t[j], lanes);
+          for (int j = 0; j < kTaps; ++j) simd::store_n(to + (i * kTaps + j) * conv.C + first + c, t[j], lanes);
         }
       }
     }
@@ -154,6 +180,13 @@ void winograd_weight_reduce(const WinogradWeight& plan, const float* partial, co
     for (int64_t s = 0; s < plan.splits; ++s) sum += bias_partial[s * conv.O + o];
     grad_bias[o] = sum;
   });
+}
+
+}  // namespace
+
+void winograd_weight_reduce(const WinogradWeight& plan, const float* partial, const float* bias_partial,
+                            float* grad_weight, float* grad_bias) {
+  (plan.conv.taps_h == 3 ? reduce<3> : reduce<5>)(plan, partial, bias_partial, grad_weight, grad_bias);
 }
 
 }  // namespace FASTCNN_ISA
