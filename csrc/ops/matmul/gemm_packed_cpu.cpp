@@ -20,15 +20,24 @@ constexpr int64_t kChunkFlops = 4 << 20;  // least work of a chunk (about 40 us)
 constexpr int64_t kChunkReads = 1 << 17;  // or, in place, elements of B
 constexpr int64_t kChunks = 16;           // chunks wanted where there is enough work for them
 
-// Tiles by number of rows for B read in place, as wide as the registers allow.
+// Tiles by number of rows for B read in place, as wide as the registers allow, and of kNR columns.
+template <int MR, int NV>
+constexpr Tile in_place() {
+  return tile<MR, NV, true>();
+}
 #if defined(__AVX512F__)
-constexpr Tile kInPlaceTiles[kMR] = {tile<1, 8>(), tile<2, 8>(), tile<3, 8>(),
-                                     tile<4, 6>(), tile<5, 4>(), tile<6, 4>()};
+constexpr Tile kInPlaceTiles[kMR] = {in_place<1, 8>(), in_place<2, 8>(), in_place<3, 8>(),
+                                     in_place<4, 6>(), in_place<5, 4>(), in_place<6, 4>()};
+constexpr Tile kNarrowTiles[kMR] = {in_place<1, 4>(), in_place<2, 4>(), in_place<3, 4>(),
+                                    in_place<4, 4>(), in_place<5, 4>(), in_place<6, 4>()};
 #elif defined(__AVX2__)
-constexpr Tile kInPlaceTiles[kMR] = {tile<1, 8>(), tile<2, 4>(), tile<3, 3>(),
-                                     tile<4, 2>(), tile<5, 2>(), tile<6, 2>()};
+constexpr Tile kInPlaceTiles[kMR] = {in_place<1, 8>(), in_place<2, 4>(), in_place<3, 3>(),
+                                     in_place<4, 2>(), in_place<5, 2>(), in_place<6, 2>()};
+constexpr Tile kNarrowTiles[kMR] = {in_place<1, 2>(), in_place<2, 2>(), in_place<3, 2>(),
+                                    in_place<4, 2>(), in_place<5, 2>(), in_place<6, 2>()};
 #else
-constexpr Tile kInPlaceTiles[kMR] = {tile<1, 4>(), tile<2, 4>(), tile<3, 4>(), tile<4, 4>()};
+constexpr Tile kInPlaceTiles[kMR] = {in_place<1, 4>(), in_place<2, 4>(), in_place<3, 4>(), in_place<4, 4>()};
+constexpr const Tile* kNarrowTiles = kInPlaceTiles;
 #endif
 
 // How one product is cut. Everything follows from the shape.
@@ -144,7 +153,7 @@ void multiply_packed(const Gemm& g, const Plan& plan, const float* a_packed, flo
 void multiply_in_place(const Gemm& g, const Plan& plan, const float* a_packed, int64_t begin, int64_t end,
                        float* b_packed) {
   const int64_t width = kInPlaceTiles[panel_rows(0, plan.row_panels, g.M).rows - 1].columns;
-  const Tile* const tiles = width == kNR ? kPackedTiles : kInPlaceTiles;
+  const Tile* const tiles = width == kNR ? kNarrowTiles : kInPlaceTiles;
   for (int64_t k = 0; k == 0 || k < g.K; k += kKC) {
     const int64_t depth = min64(kKC, g.K - k);
     for (int64_t column = begin; column < end; column += width) {

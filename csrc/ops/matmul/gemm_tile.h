@@ -34,8 +34,9 @@ struct Epilogue {
   bool relu;
 };
 
-// C tile of MR x (NV * lanes) from a[k * MR + i] and b[k * ldb + j]; the first `columns` columns are stored.
-template <int MR, int NV>
+// C tile of MR x (NV * lanes) from a[k * MR + i] and b[k * ldb + j]; the first `columns` columns are stored. kAhead
+// fetches B some steps ahead, whose rows lie too far apart for the hardware to do so if it is read in place.
+template <int MR, int NV, bool kAhead>
 void tile_kernel(int64_t K, const float* __restrict a, const float* __restrict b, int64_t ldb, float* __restrict c,
                  int64_t ldc, int64_t columns, const Epilogue& epilogue) {
   Vec acc[MR][NV];
@@ -48,7 +49,7 @@ void tile_kernel(int64_t K, const float* __restrict a, const float* __restrict b
 #pragma GCC unroll 16
     for (int j = 0; j < NV; ++j) bv[j] = simd::load(b + j * Vec::N);
 #pragma GCC unroll 16
-    for (int j = 0; j < NV && Vec::N > 1; ++j) simd::prefetch(b + 8 * ldb + j * Vec::N);
+    for (int j = 0; j < NV && kAhead && Vec::N > 1; ++j) simd::prefetch(b + 8 * ldb + j * Vec::N);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       const Vec av = simd::set1(a[i]);
@@ -87,9 +88,9 @@ struct Tile {
   void (*run)(int64_t, const float*, const float*, int64_t, float*, int64_t, int64_t, const Epilogue&);
   int64_t columns;
 };
-template <int MR, int NV>
+template <int MR, int NV, bool kAhead = false>
 constexpr Tile tile() {
-  return {tile_kernel<MR, NV>, int64_t(NV) * Vec::N};
+  return {tile_kernel<MR, NV, kAhead>, int64_t(NV) * Vec::N};
 }
 #if defined(__AVX512F__)
 constexpr Tile kPackedTiles[kMR] = {tile<1, 4>(), tile<2, 4>(), tile<3, 4>(), tile<4, 4>(), tile<5, 4>(), tile<6, 4>()};
