@@ -126,6 +126,33 @@ def test_winograd_equals_float64(case: Any, isa: str) -> None:
         compare((n, c, h, w), (o, c, taps, taps), options, relu, seed=c + o)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "shape", "weight"),
+    [
+        ("direct", (2, 520, 7, 6), (70, 520, 3, 3)),  # the sums of some taps wait in the output
+        ("winograd", (2, 40, 17, 22), (56, 40, 3, 3)),
+        ("winograd", (2, 40, 17, 22), (56, 40, 5, 5)),
+        ("winograd streamed", (2, 130, 9, 30), (70, 130, 3, 3)),
+        ("product", (2, 135, 5, 6), (901, 135, 3, 3)),
+    ],
+)
+@pytest.mark.parametrize("activation", ["none", "relu"])
+def test_a_residual_is_added_before_the_activation(
+    algorithm: str, shape: tuple[int, ...], weight: tuple[int, ...], activation: str, isa: str
+) -> None:
+    fc.set_precision("highest" if algorithm == "direct" else "high")
+    rng = np.random.default_rng(0)
+    options = ((1, 1), (weight[2] // 2,) * 2, (1, 1), 1)
+    if isa == "avx512":
+        assert _C.conv2d_algorithms(shape, weight, *options)[0] == algorithm
+    sizes = (shape, weight, (weight[0],), (shape[0], weight[0], *shape[2:]))
+    x, w, b, r = (fc.tensor(rng.uniform(-1, 1, size).astype(np.float32))._data for size in sizes)
+    plain = _C.conv2d_forward(x, w, b, *options).numpy() + r.numpy()
+    expected = np.maximum(plain, 0) if activation == "relu" else plain
+    got = _C.conv2d_forward(x, w, b, *options, activation, r).numpy()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance("float32", 9, float(np.abs(plain).max())))
+
+
 def test_winograd_of_many_channels_equals_direct(isa: str) -> None:
     """Several batches of streamed tiles, the last block and batch smaller; the plain float64 loops would take long."""
     rng = np.random.default_rng(0)

@@ -173,6 +173,22 @@ def test_fuse_runs_a_convolution_with_batch_norm_and_relu_as_one_kernel(monkeypa
     assert "activation=relu" in repr(fused)
 
 
+def test_fuse_adds_the_shortcut_of_a_residual_block_in_its_last_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = models.resnet.Bottleneck(16, 4).eval()
+    randomize(block)
+    fused = block.fuse()
+    names = count_calls(monkeypatch)
+    x = fc.randn(2, 16, 5, 6, requires_grad=True)
+    output = fused(x)
+    assert names == ["Conv2d"] * 3
+    expected = block(x)
+    np.testing.assert_allclose(output.detach().numpy(), expected.detach().numpy(), atol=1e-5)
+    gradients = []
+    for result in (output, expected):
+        gradients.append(fc.autograd.grad((result * result).sum(), x)[0].numpy())
+    np.testing.assert_allclose(*gradients, atol=1e-4 * np.abs(gradients[1]).max())
+
+
 def test_fuse_in_training_mode_is_an_error_that_names_the_module() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     with pytest.raises(RuntimeError, match=r"Sequential is in training mode.*call model.eval\(\)"):

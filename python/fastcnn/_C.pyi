@@ -455,9 +455,9 @@ def conv2d_backward_weight(grad_output: Tensor, input: Tensor, weight_shape: tup
     """
     Gradients with respect to the weight and, if `bias`, the bias (else None), written to out and bias_out.
     """
-def conv2d_forward(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: typing.SupportsInt | typing.SupportsIndex, activation: str = 'none') -> Tensor:
+def conv2d_forward(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: typing.SupportsInt | typing.SupportsIndex, activation: str = 'none', residual: Tensor | None = None) -> Tensor:
     """
-    activation(conv2d(input, weight) + bias); padding (pH, pW) or (top, bottom, left, right).
+    activation(conv2d(input, weight) + bias + residual); padding (pH, pW) or (top, bottom, left, right); residual on the CPU only.
     """
 def conv2d_forward_statistics(input: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: typing.SupportsInt | typing.SupportsIndex) -> tuple[Tensor, Tensor]:
     """

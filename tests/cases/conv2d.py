@@ -32,6 +32,7 @@ def reference(
     dilation: Any = 1,
     groups: int = 1,
     activation: str | None = None,
+    residual: np.ndarray | None = None,
 ) -> np.ndarray:
     """The definition, one tap and one group at a time."""
     (sh, sw), (dh, dw) = _pair(stride), _pair(dilation)
@@ -53,6 +54,8 @@ def reference(
                 output[:, g * per_group : (g + 1) * per_group] += np.einsum("nchw,oc->nohw", window, bank[:, :, i, j])
     if bias is not None:
         output += bias[None, :, None, None]
+    if residual is not None:
+        output += residual
     return np.where(output < 0, 0.0, output) if activation == "relu" else output
 
 
@@ -62,7 +65,7 @@ def _run(**arguments: Any) -> Any:
     return F.conv2d(**arguments)
 
 
-def _torch(activation: str | None = None, **arguments: Any) -> Any:
+def _torch(activation: str | None = None, residual: Any = None, **arguments: Any) -> Any:
     import warnings
 
     import torch
@@ -70,6 +73,8 @@ def _torch(activation: str | None = None, **arguments: Any) -> Any:
     with warnings.catch_warnings():  # torch tells that 'same' with an even kernel costs it a copy
         warnings.simplefilter("ignore", UserWarning)
         output = torch.nn.functional.conv2d(**arguments)
+    if residual is not None:
+        output = output + residual
     return torch.relu(output) if activation == "relu" else output
 
 
@@ -86,6 +91,7 @@ def _case(
     g: int = 1,
     bias: bool = True,
     activation: str | None = None,
+    residual: bool = False,
     bench: bool = False,
     name: str = "",
 ) -> Case:
@@ -99,11 +105,15 @@ def _case(
         args["activation"] = activation
     height = (h + sum(rows) - dh * (kh - 1) - 1) // sh + 1
     width = (w + sum(columns) - dw * (kw - 1) - 1) // sw + 1
+    if residual:
+        args["residual"] = Array((n, o, height, width))
     text = "x".join(map(str, p)) if isinstance(p, tuple) else p
     label = f"n{n}-c{c}-h{h}w{w}-o{o}-k{kh}x{kw}-s{sh}x{sw}-p{text}-d{dh}x{dw}-g{g}"
     if activation:
         label += f"-{activation}"
-    terms = c // g * kh * kw + 1
+    if residual:
+        label += "-residual"
+    terms = c // g * kh * kw + 1 + residual
     return Case(
         name or (label if bias else f"{label}-nobias"),
         args,
@@ -172,6 +182,13 @@ CASES = (
     _case(2, 16, 8, 7, 32, 3, (3, 2), 1, 1, 2),
     _case(1, 48, 6, 7, 24, (3, 2), (2, 3), 2, (2, 1), 3),
     _case(1, 8, 3, 2, 8, 5, 1, 2),  # kernel larger than the image
+    # A residual: with whole and part vectors, by Winograd of both sizes, per channel and per group.
+    _case(2, 5, 6, 7, 19, 1, residual=True),
+    _case(1, 12, 5, 9, 8, 3, 2, 1, activation="relu", residual=True),
+    _case(2, 32, 13, 12, 34, 3, 1, 1, activation="relu", residual=True),
+    _case(2, 32, 9, 10, 17, 5, 1, 2, residual=True),
+    _case(2, 6, 5, 7, 6, 3, 1, 1, 1, 6, activation="relu", residual=True),
+    _case(1, 16, 6, 5, 16, 3, 1, 1, 1, 4, bias=False, activation="relu", residual=True),
     _case(1, 8, 2, 65, 16, (1, 3), 1, (0, 1)),
     _case(2, 3, 6, 9, 4, (4, 3), 1, "same", (1, 2)),  # same padding of an even kernel: one more row below
     _case(2, 3, 6, 9, 4, (4, 3), 2, "valid"),

@@ -31,16 +31,33 @@ bool parse_activation(const std::string& activation) {
 
 Shape output_shape(const Conv2dShape& s) { return {s.N, s.C_out, s.H_out, s.W_out}; }
 
+// output += residual, then ReLU if asked.
+void add_residual(const Tensor& residual, bool relu, const Tensor& output) {
+  double* const values = output.data<double>();
+  for (int64_t i = 0; i < output.numel(); ++i) {
+    values[i] += residual.data<double>()[i];
+    if (relu && values[i] <= 0) values[i] = 0;
+  }
+}
+
 // `statistics`: receives the output's (see cuda::conv2d_forward), or null.
 Tensor forward(const Tensor& any_input, const Tensor& any_weight, const Tensor& bias, const Shape& stride,
                const Shape& padding, const Shape& dilation, int64_t groups, const std::string& activation,
-               Tensor* statistics) {
+               const Tensor& any_residual, Tensor* statistics) {
   check_same("conv2d", "input", any_input, "weight", any_weight);
   const Conv2dShape s = conv2d_shape(any_input.shape(), any_weight.shape(), stride, padding, dilation, groups);
   const bool relu = parse_activation(activation);
   if (bias.defined()) {
     check_same("conv2d", "input", any_input, "bias", bias);
     check_shape("bias", bias.shape(), Shape{s.C_out}, any_input.shape());
+  }
+  Tensor residual;
+  if (any_residual.defined()) {
+    check_same("conv2d", "input", any_input, "residual", any_residual);
+    check_shape("residual", any_residual.shape(), output_shape(s), any_input.shape());
+    check(!any_input.device().is_cuda(), "conv2d: a residual is added on the CPU only, but input is on ",
+          any_input.device());
+    residual = channels_last("residual", any_residual);
   }
   const Tensor input = channels_last("input", any_input), weight = channels_last("weight", any_weight);
   const Tensor output = empty(output_shape(s), input.dtype(), input.device());
@@ -59,18 +76,24 @@ Tensor forward(const Tensor& any_input, const Tensor& any_weight, const Tensor& 
     }
     if (input.dtype() == DType::float64) {
       conv2d_forward_reference(s, input.data<double>(), weight.data<double>(),
-                               bias.defined() ? bias.data<double>() : nullptr, relu, output.data<double>());
+                               bias.defined() ? bias.data<double>() : nullptr, relu && !residual.defined(),
+                               output.data<double>());
+      if (residual.defined()) add_residual(residual, relu, output);
     } else {
-      conv2d_forward_float(s, input.data<float>(), weight, bias.defined() ? bias.data<float>() : nullptr, relu,
-                           output.data<float>());
+      conv2d_forward_float(
+          s, input.data<float>(), weight,
+          {bias.defined() ? bias.data<float>() : nullptr, residual.defined() ? residual.data<float>() : nullptr, relu},
+          output.data<float>());
     }
   });
   return output;
 }
 
 Tensor conv2d_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias, const Shape& stride,
-                      const Shape& padding, const Shape& dilation, int64_t groups, const std::string& activation) {
-  return forward(input, weight, value_or_undefined(bias), stride, padding, dilation, groups, activation, nullptr);
+                      const Shape& padding, const Shape& dilation, int64_t groups, const std::string& activation,
+                      const OptionalTensor& residual) {
+  return forward(input, weight, value_or_undefined(bias), stride, padding, dilation, groups, activation,
+                 value_or_undefined(residual), nullptr);
 }
 
 std::pair<Tensor, Tensor> conv2d_forward_statistics(const Tensor& input, const Tensor& weight,
@@ -79,7 +102,7 @@ std::pair<Tensor, Tensor> conv2d_forward_statistics(const Tensor& input, const T
   check(input.device().is_cuda(), "conv2d_forward_statistics: input is on ", input.device(), ", but must be on cuda");
   Tensor statistics;
   const Tensor output =
-      forward(input, weight, value_or_undefined(bias), stride, padding, dilation, groups, "none", &statistics);
+      forward(input, weight, value_or_undefined(bias), stride, padding, dilation, groups, "none", {}, &statistics);
   return {output, statistics};
 }
 
@@ -183,8 +206,10 @@ std::tuple<std::string, std::string, std::string> algorithms(const Shape& input,
 
 void bind_conv2d(py::module_& m) {
   m.def("conv2d_forward", &conv2d_forward, py::arg("input"), py::arg("weight"), py::arg("bias"), py::arg("stride"),
-        py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("activation") = "none", release_gil(),
-        "activation(conv2d(input, weight) + bias); padding (pH, pW) or (top, bottom, left, right).");
+        py::arg("padding"), py::arg("dilation"), py::arg("groups"), py::arg("activation") = "none",
+        py::arg("residual") = py::none(), release_gil(),
+        "activation(conv2d(input, weight) + bias + residual); padding (pH, pW) or (top, bottom, left, right); residual "
+        "on the CPU only.");
   m.def("conv2d_forward_statistics", &conv2d_forward_statistics, py::arg("input"), py::arg("weight"), py::arg("bias"),
         py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"), release_gil(),
         "The output of conv2d_forward and, (2, C_out) in float64, every channel's mean and sum of squared deviations "

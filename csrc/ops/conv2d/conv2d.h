@@ -73,6 +73,13 @@ struct WeightGradient {
   int64_t packed_pixels;  // most pixels of grad_output that are packed at a time
 };
 
+// What happens to the sums before they are stored, float32 on the CPU.
+struct Conv2dEpilogue {
+  const float* bias;      // (C_out,), or null
+  const float* residual;  // added, where the output is; or null
+  bool relu;              // last
+};
+
 // Packed weights of the active ISA come in panels of `panel` lanes, the last one a multiple of `grain`.
 struct Conv2dTile {
   int64_t grain, panel;
@@ -115,7 +122,7 @@ FASTCNN_DECLARE_CPU(Conv2dTile, conv2d_tile)
 FASTCNN_DECLARE_CPU(void, conv2d_pack, const Correlation& conv, const WeightView& view, const float* weight,
                     float* packed)
 FASTCNN_DECLARE_CPU(void, conv2d_correlate, const Correlation& conv, const float* x, const float* packed,
-                    const float* bias, bool relu, float* y, float* scratch, int64_t scratch_floats)
+                    const Conv2dEpilogue& epilogue, float* y, float* scratch, int64_t scratch_floats)
 
 // conv2d_weight_cpu.cpp. partial (splits, groups, kH kW C, lanes); bias_partial (splits, groups, lanes) or null.
 FASTCNN_DECLARE_CPU(void, conv2d_weight_partial, const WeightGradient& plan, const float* input,
@@ -141,12 +148,12 @@ bool winograd_streams(const Correlation& conv, const Conv2dTile& tile);  // how 
 Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile);
 // conv2d_winograd_cpu.cpp. `scratch` has num_threads() slots of plan.scratch floats, `u` plan.packed floats.
 FASTCNN_DECLARE_CPU(void, winograd_pack, const Correlation& conv, const WeightView& view, const float* weight, float* u)
-FASTCNN_DECLARE_CPU(void, winograd_correlate, const Winograd& plan, const float* x, const float* u, const float* bias,
-                    bool relu, float* y, float* scratch)
+FASTCNN_DECLARE_CPU(void, winograd_correlate, const Winograd& plan, const float* x, const float* u,
+                    const Conv2dEpilogue& epilogue, float* y, float* scratch)
 
 // If plan.streamed: `v` has plan.packed floats, weights are not packed.
 FASTCNN_DECLARE_CPU(void, winograd_correlate_streamed, const Winograd& plan, const WeightView& view, const float* x,
-                    const float* weight, const float* bias, bool relu, float* y, float* v, float* scratch)
+                    const float* weight, const Conv2dEpilogue& epilogue, float* y, float* v, float* scratch)
 
 // The weight gradient, with the geometry of the forward pass.
 struct WinogradWeight {
@@ -192,16 +199,18 @@ bool conv2d_windows_suit(const Conv2dShape& shape);          // forward and weig
 bool conv2d_weight_product_suits(const Conv2dShape& shape);  // weight gradient
 void conv2d_windows(const Conv2dShape& shape, const float* input, float* windows);
 
-// conv2d_epilogue_cpu.cpp: masked = output <= 0 ? 0 : grad_output; repeated[p, c m + j] = x[p, c]; its adjoint.
+// conv2d_epilogue_cpu.cpp: output += residual, then ReLU if asked; masked = output <= 0 ? 0 : grad_output; repeated[p,
+// c m + j] = x[p, c]; its adjoint.
+FASTCNN_DECLARE_CPU(void, conv2d_add_residual, const float* residual, bool relu, float* output, int64_t n)
 FASTCNN_DECLARE_CPU(void, conv2d_mask_relu, const float* grad_output, const float* output, float* masked, int64_t n)
 FASTCNN_DECLARE_CPU(void, conv2d_repeat_channels, const float* x, int64_t pixels, int64_t channels, int64_t multiplier,
                     float* repeated)
 FASTCNN_DECLARE_CPU(void, conv2d_sum_repeated, const float* repeated, int64_t pixels, int64_t channels,
                     int64_t multiplier, float* x)
 
-// conv2d_float.cpp: float32 on the CPU, tensors channels-last, `bias` and `grad_bias` null or there.
-void conv2d_forward_float(const Conv2dShape& s, const float* input, const Tensor& weight, const float* bias, bool relu,
-                          float* output);
+// conv2d_float.cpp: float32 on the CPU, tensors channels-last, `grad_bias` null or there.
+void conv2d_forward_float(const Conv2dShape& s, const float* input, const Tensor& weight,
+                          const Conv2dEpilogue& epilogue, float* output);
 void conv2d_backward_input_float(const Conv2dShape& s, const float* grad_output, const Tensor& weight,
                                  float* grad_input);
 void conv2d_backward_weight_float(const Conv2dShape& s, const float* grad_output, const float* input,

@@ -47,6 +47,17 @@ struct CorrelateBlock {
       Block<MR, NV, NH>::template accumulate<Rows::anywhere>(block, args.x, args.x_offset, stride, args.weights, kStep,
                                                              steps);
     }
+    if (args.residual) {
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+        const float* residual = args.residual + args.y_offset[i];
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j)
+          block.acc[i][j] =
+              block.acc[i][j] + simd::load_n(residual + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
+        if (NH) block.half[i] = block.half[i] + load_half(residual + NV * kWidth, args.lanes);
+      }
+    }
     if (args.relu) {
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
@@ -121,7 +132,7 @@ void conv2d_pack(const Correlation& conv, const WeightView& view, const float* w
   });
 }
 
-void conv2d_correlate(const Correlation& conv, const float* x, const float* packed, const float* bias, bool relu,
+void conv2d_correlate(const Correlation& conv, const float* x, const float* packed, const Conv2dEpilogue& epilogue,
                       float* y, float* scratch, int64_t scratch_floats) {
   const int64_t pixel = conv.pixel, row = conv.row, image = conv.image;
   Steps steps{{conv.taps_h, conv.taps_w, conv.C}, {conv.dilation_h * row, conv.dilation_w * pixel, 1}};
@@ -174,10 +185,13 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       args.x = source + g * conv.C + tap * steps.step[0];
       args.weights = packed + (g * lanes + o) * floats_per_lane + tap * conv.taps_w * conv.C * width;
       args.accumulate = tap > 0;
-      args.bias = bias ? bias + g * conv.O + o : nullptr;
-      args.y = y + g * conv.O + o;
+      const int64_t channel = g * conv.O + o;
+      const bool last = tap + part.count[0] == conv.taps_h;
+      args.bias = epilogue.bias ? epilogue.bias + channel : nullptr;
+      args.residual = last && epilogue.residual ? epilogue.residual + channel : nullptr;
+      args.y = y + channel;
       args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
-      args.relu = relu && tap + part.count[0] == conv.taps_h;
+      args.relu = last && epilogue.relu;
       args.stream = stream;
       args.x_offset = x_offset + begin;
       args.y_offset = y_offset + begin;

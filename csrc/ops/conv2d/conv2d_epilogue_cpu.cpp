@@ -5,6 +5,17 @@
 namespace fastcnn {
 namespace FASTCNN_ISA {
 
+// For the kernels that do not add it themselves.
+void conv2d_add_residual(const float* residual, bool relu, float* output, int64_t n) {
+  parallel_ranges(n, 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i += kWidth) {
+      const int64_t lanes = min_of(kWidth, end - i);
+      const simd::Vec sum = simd::load_n(output + i, lanes) + simd::load_n(residual + i, lanes);
+      simd::store_n(output + i, relu ? simd::max(simd::zero(), sum) : sum, lanes);
+    }
+  });
+}
+
 // masked = output <= 0 ? 0 : grad_output. Memory bound: 3 floats move per element.
 void conv2d_mask_relu(const float* grad_output, const float* output, float* masked, int64_t n) {
   parallel_ranges(n, 1 << 15, [&](int64_t begin, int64_t end) {

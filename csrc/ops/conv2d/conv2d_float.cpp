@@ -46,15 +46,20 @@ Tensor packed_weights(Packing packing, const Correlation& conv, const WeightView
   return derived(weight, key, bytes, fill);
 }
 
+// Whether correlate() adds a residual.
+bool adds_residual(const Correlation& conv) {
+  return !(conv.groups > 1 && conv.C == 1 && conv.O == 1) && !FASTCNN_CPU(conv2d_grouped_suits)(conv);
+}
+
 // One correlation: packs the weights, then multiplies.
-void correlate(Correlation conv, const WeightView& view, const float* x, const Tensor& weight, const float* bias,
-               bool relu, float* y) {
+void correlate(Correlation conv, const WeightView& view, const float* x, const Tensor& weight,
+               const Conv2dEpilogue& epilogue, float* y) {
   const float* const w = static_cast<const float*>(weight.raw());
   if (conv.groups > 1 && conv.C == 1 && conv.O == 1) {
     const Tensor packed =
         packed_weights(Packing::depthwise, conv, view, weight, conv.taps_h * conv.taps_w * conv.groups,
                        [&](float* to) { FASTCNN_CPU(conv2d_depthwise_pack)(conv, view, w, to); });
-    FASTCNN_CPU(conv2d_depthwise)(conv, x, floats(packed), bias, relu, y);
+    FASTCNN_CPU(conv2d_depthwise)(conv, x, floats(packed), epilogue.bias, epilogue.relu, y);
     return;
   }
   if (FASTCNN_CPU(conv2d_grouped_suits)(conv)) {
@@ -64,7 +69,8 @@ void correlate(Correlation conv, const WeightView& view, const float* x, const T
                        [&](float* to) { FASTCNN_CPU(conv2d_grouped_pack)(conv, view, w, to); });
     const int64_t slot = scratch_floats(conv);
     const Tensor scratch = worker_scratch(slot);
-    FASTCNN_CPU(conv2d_grouped_correlate)(conv, x, floats(packed), bias, relu, y, floats(scratch), slot);
+    FASTCNN_CPU(conv2d_grouped_correlate)
+    (conv, x, floats(packed), epilogue.bias, epilogue.relu, y, floats(scratch), slot);
     return;
   }
   const Conv2dTile tile = FASTCNN_CPU(conv2d_tile)();
@@ -74,12 +80,12 @@ void correlate(Correlation conv, const WeightView& view, const float* x, const T
     if (plan.streamed) {
       const Tensor inputs = float_workspace(plan.packed);
       FASTCNN_CPU(winograd_correlate_streamed)
-      (plan, view, x, w, bias, relu, y, floats(inputs), floats(scratch));
+      (plan, view, x, w, epilogue, y, floats(inputs), floats(scratch));
       return;
     }
     const Tensor packed = packed_weights(Packing::winograd, conv, view, weight, plan.packed,
                                          [&](float* to) { FASTCNN_CPU(winograd_pack)(conv, view, w, to); });
-    FASTCNN_CPU(winograd_correlate)(plan, x, floats(packed), bias, relu, y, floats(scratch));
+    FASTCNN_CPU(winograd_correlate)(plan, x, floats(packed), epilogue, y, floats(scratch));
     return;
   }
   plan_bands(&conv, tile);
@@ -87,7 +93,7 @@ void correlate(Correlation conv, const WeightView& view, const float* x, const T
                                        [&](float* to) { FASTCNN_CPU(conv2d_pack)(conv, view, w, to); });
   const int64_t slot = scratch_floats(conv);
   const Tensor scratch = worker_scratch(slot);
-  FASTCNN_CPU(conv2d_correlate)(conv, x, floats(packed), bias, relu, y, floats(scratch), slot);
+  FASTCNN_CPU(conv2d_correlate)(conv, x, floats(packed), epilogue, y, floats(scratch), slot);
 }
 
 // A depthwise convolution with several filters per channel, as one with as many channels as filters.
@@ -171,7 +177,7 @@ void backward_input_blocks(const Conv2dShape& s, int64_t width, const float* gra
     for (int64_t h = 0; h < classes.h; ++h) {
       const BackwardBlocks blocks = backward_blocks(s, h, column, used, std::max<int64_t>(count, 1));
       if (blocks.conv.H_out == 0) continue;
-      correlate(blocks.conv, blocks.view, grad_output, spread, nullptr, false, grad_input);
+      correlate(blocks.conv, blocks.view, grad_output, spread, {}, grad_input);
     }
     column += used * std::max<int64_t>(count, 1);
   }
@@ -197,15 +203,21 @@ bool grouped_weight_suits(const Conv2dShape& s) {
 
 }  // namespace
 
-void conv2d_forward_float(const Conv2dShape& s, const float* input, const Tensor& weight, const float* bias, bool relu,
-                          float* output) {
-  if (conv2d_windows_suit(s)) {
-    forward_product(s, input, weight.data<float>(), bias, relu, output);
-    return;
-  }
+void conv2d_forward_float(const Conv2dShape& s, const float* input, const Tensor& weight,
+                          const Conv2dEpilogue& epilogue, float* output) {
   const Conv2dShape shape = s.depthwise() ? one_filter_per_channel(s) : s;
-  const Tensor repeated = repeat_channels(s, &input);
-  correlate(forward_correlation(shape), forward_weights(shape), input, weight, bias, relu, output);
+  const Correlation conv = forward_correlation(shape);
+  const bool product = conv2d_windows_suit(s), add_after = epilogue.residual && (product || !adds_residual(conv));
+  Conv2dEpilogue now = epilogue;
+  if (add_after) now.residual = nullptr, now.relu = false;
+  if (product) {
+    forward_product(s, input, weight.data<float>(), now.bias, now.relu, output);
+  } else {
+    const Tensor repeated = repeat_channels(s, &input);
+    correlate(conv, forward_weights(shape), input, weight, now, output);
+  }
+  if (add_after)
+    FASTCNN_CPU(conv2d_add_residual)(epilogue.residual, epilogue.relu, output, s.N * s.H_out * s.W_out * s.C_out);
 }
 
 void conv2d_backward_input_float(const Conv2dShape& s, const float* grad_output, const Tensor& weight,
@@ -230,7 +242,7 @@ void conv2d_backward_input_float(const Conv2dShape& s, const float* grad_output,
     for (int64_t w = 0; w < classes.w; ++w) {
       const Correlation conv = backward_correlation(shape, h, w);
       if (conv.H_out == 0 || conv.W_out == 0) continue;
-      correlate(conv, backward_weights(shape, h, w), grad_output, weight, nullptr, false, target);
+      correlate(conv, backward_weights(shape, h, w), grad_output, weight, {}, target);
     }
   }
   if (repeat) FASTCNN_CPU(conv2d_sum_repeated)(target, pixels, s.C_in, s.O_group(), grad_input);

@@ -57,8 +57,8 @@ FASTCNN_INLINE void transform_output(const Vec (&m)[6], Vec (&t)[4]) {
 
 // y of one tile and one vector of output channels; `height` x `width` of its pixels exist.
 template <int kOutputs>
-void transform_output_tile(const float* m, int64_t point, Vec bias, bool relu, float* y, int64_t y_row, int64_t y_pixel,
-                           int64_t height, int64_t width, int64_t lanes) {
+void transform_output_tile(const float* m, int64_t point, Vec bias, const float* residual, bool relu, float* y,
+                           int64_t y_row, int64_t y_pixel, int64_t height, int64_t width, int64_t lanes) {
   Vec rows[kOutputs][6];
 #pragma GCC unroll 6
   for (int j = 0; j < 6; ++j) {
@@ -74,6 +74,7 @@ void transform_output_tile(const float* m, int64_t point, Vec bias, bool relu, f
     transform_output(rows[i], t);
     for (int64_t j = 0; j < width; ++j) {
       Vec value = t[j] + bias;
+      if (residual) value = value + simd::load_n(residual + i * y_row + j * y_pixel, lanes);
       if (relu) value = simd::max(simd::zero(), value);
       float* const p = y + i * y_row + j * y_pixel;
       lanes == kWidth ? simd::store(p, value) : simd::store_n(p, value, lanes);
@@ -151,18 +152,19 @@ void multiply_points(const Winograd& plan, const float* v, const float* u, int64
 // The outputs of tiles [begin, end) and of a panel of channels from their products.
 template <int kOutputs>
 void transform_outputs(const Winograd& plan, int64_t begin, int64_t end, int64_t o, int64_t width, const float* m,
-                       const float* bias, bool relu, float* y) {
+                       const Conv2dEpilogue& epilogue, float* y) {
   const Correlation& conv = plan.conv;
   for (int64_t lane = 0; lane < width; lane += kWidth) {
     const int64_t lanes = min_of(kWidth, conv.O - o - lane);
-    const Vec b = bias ? simd::load_n(bias + o + lane, lanes) : simd::zero();
+    const Vec bias = epilogue.bias ? simd::load_n(epilogue.bias + o + lane, lanes) : simd::zero();
     for (int64_t i = begin; i < end; ++i) {
       const Tile tile = tile_of(plan, i);
-      transform_output_tile<kOutputs>(
-          m + (i - begin) * kPanel + lane, plan.m_point, b, relu,
-          y + conv.y_offset + tile.image * conv.y_image + tile.row * conv.y_row + tile.column * conv.y_pixel + o + lane,
-          conv.y_row, conv.y_pixel, min_of(kOutputs, conv.H_out - tile.row), min_of(kOutputs, conv.W_out - tile.column),
-          lanes);
+      const int64_t at =
+          conv.y_offset + tile.image * conv.y_image + tile.row * conv.y_row + tile.column * conv.y_pixel + o + lane;
+      transform_output_tile<kOutputs>(m + (i - begin) * kPanel + lane, plan.m_point, bias,
+                                      epilogue.residual ? epilogue.residual + at : nullptr, epilogue.relu, y + at,
+                                      conv.y_row, conv.y_pixel, min_of(kOutputs, conv.H_out - tile.row),
+                                      min_of(kOutputs, conv.W_out - tile.column), lanes);
     }
   }
 }
@@ -188,7 +190,7 @@ void winograd_pack(const Correlation& conv, const WeightView& view, const float*
   });
 }
 
-void winograd_correlate(const Winograd& plan, const float* x, const float* u, const float* bias, bool relu, float* y,
+void winograd_correlate(const Winograd& plan, const float* x, const float* u, const Conv2dEpilogue& epilogue, float* y,
                         float* scratch) {
   const Correlation& conv = plan.conv;
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w, blocks = (tiles + plan.block - 1) / plan.block;
@@ -210,7 +212,7 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
       const int64_t o = panel * kPanel, width = min_of(kPanel, total - o);
       multiply_points(plan, v, u + o * kPoints * conv.C, conv.C * width, conv.C, end - begin, width, false, v_offset,
                       m_offset, m);
-      transform_outputs_of(conv)(plan, begin, end, o, width, m, bias, relu, y);
+      transform_outputs_of(conv)(plan, begin, end, o, width, m, epilogue, y);
     }
   });
 }
@@ -220,7 +222,7 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
 // weights of a few input channels into its cache, multiplies them with all its tiles, and goes on to the next input
 // channels.
 void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, const float* x, const float* weight,
-                                 const float* bias, bool relu, float* y, float* v, float* scratch) {
+                                 const Conv2dEpilogue& epilogue, float* y, float* v, float* scratch) {
   const Correlation& conv = plan.conv;
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;
@@ -245,7 +247,7 @@ void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, c
                                      u + c * width, u_point);
         multiply_points(plan, v + first, u, u_point, channels, count, width, first > 0, v_offset, m_offset, m);
       }
-      transform_outputs_of(conv)(plan, start + begin, start + begin + count, o, width, m, bias, relu, y);
+      transform_outputs_of(conv)(plan, start + begin, start + begin + count, o, width, m, epilogue, y);
     });
   }
 }

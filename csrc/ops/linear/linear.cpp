@@ -151,7 +151,7 @@ Tensor linear_forward(const Tensor& input, const Tensor& weight, const OptionalT
     return multiply_on_device(x.tensor, K, 1, weight, 1, K, output, x.rows, N, K, bias, relu);
     if (as_convolution(output.dtype(), x.rows, K))
       return conv2d_forward_float(convolution_shape(x.rows, K, N), x.tensor.data<float>(), weight,
-                                  bias.defined() ? bias.data<float>() : nullptr, relu, output.data<float>());
+                                  {bias.defined() ? bias.data<float>() : nullptr, nullptr, relu}, output.data<float>());
     dispatch(output.dtype(), [&](auto zero) {
       multiply<decltype(zero)>(x.tensor, K, 1, weight, 1, K, output, x.rows, N, K, bias, relu);
     });

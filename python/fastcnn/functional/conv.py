@@ -7,6 +7,7 @@ from typing import Any
 from .. import _C
 from ..autograd import Context, Function, RawTensor
 from ..tensor import Tensor
+from .activation import relu
 from .pooling import _batched, _shaped
 
 _Size = int | tuple[int, ...]
@@ -38,11 +39,13 @@ class _Conv2d(Function):
         input: RawTensor,
         weight: RawTensor,
         bias: RawTensor | None,
+        residual: RawTensor | None,
         geometry: _Geometry,
         activation: str,
     ) -> RawTensor:
         batch = _batched(input)
-        output = _C.conv2d_forward(batch, weight, bias, *geometry, activation)
+        shortcut = None if residual is None else _batched(residual)
+        output = _C.conv2d_forward(batch, weight, bias, *geometry, activation, shortcut)
         ctx.save_for_backward(batch, weight, output if activation == "relu" else None)
         ctx.conf = (geometry, input.ndim)
         return _shaped(output, input.ndim)
@@ -74,7 +77,8 @@ class _Conv2d(Function):
             gradient = _C.to_layout(gradient, "channels_last")
             pixels = gradient.view_as((gradient.numel() // channels, channels), "row_major")
             grad_bias = _C.linear_backward_bias(pixels, bias_out)
-        return grad_input, grad_weight, grad_bias, None, None
+        grad_residual = _shaped(gradient, ndim) if ctx.needs_input_grad[3] else None
+        return grad_input, grad_weight, grad_bias, grad_residual, None, None
 
 
 def conv2d(
@@ -86,6 +90,7 @@ def conv2d(
     dilation: _Size = 1,
     groups: int = 1,
     activation: str | None = None,
+    residual: Tensor | None = None,
 ) -> Tensor:
     """2-d convolution (cross-correlation) of images with a bank of filters.
 
@@ -102,6 +107,7 @@ def conv2d(
         dilation: distance between the taps of a filter, one number or (dH, dW), >= 1.
         groups: the channels are cut into so many groups that do not see each other; must divide C_in and C_out.
         activation: None, or "relu" to apply it in the same pass. Not in torch.
+        residual: shaped like the output, added before the activation, on the CPU in the same pass. Not in torch.
 
     Returns:
         Tensor: (N, C_out, H_out, W_out) with H_out = floor((H + 2 pH - dH (kH - 1) - 1) / sH) + 1, W_out alike.
@@ -128,5 +134,8 @@ def conv2d(
     else:
         amounts = _pair(padding)
     geometry: _Geometry = (strides, amounts, dilations, groups)
-    result: Tensor = _Conv2d.apply(input, weight, bias, geometry, activation or "none")
+    if residual is not None and input.device.type == "cuda":
+        total: Tensor = _Conv2d.apply(input, weight, bias, None, geometry, "none") + residual
+        return relu(total) if activation == "relu" else total
+    result: Tensor = _Conv2d.apply(input, weight, bias, residual, geometry, activation or "none")
     return result

@@ -101,19 +101,21 @@ class Conv2d(Module):
             bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, input: Tensor, *, activation: str | None = None) -> Tensor:
+    def forward(self, input: Tensor, *, activation: str | None = None, residual: Tensor | None = None) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H_out, W_out).
 
         Args:
             input: the images.
             activation: None or "relu", in the same pass. Not in torch.
+            residual: shaped like the output, added before the activation. Not in torch.
         """
         padding = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._amounts(), _PAD_MODES[self.padding_mode])
             padding = (0, 0)
         activation = activation or self.activation
-        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, activation)
+        geometry = (self.stride, padding, self.dilation, self.groups)
+        return F.conv2d(input, self.weight, self.bias, *geometry, activation, residual)
 
     def _amounts(self) -> tuple[int, ...]:
         """The padding as (left, right, top, bottom)."""

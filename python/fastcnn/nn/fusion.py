@@ -81,18 +81,21 @@ _NORM_BEHIND: dict[type[Module], type[_BatchNorm]] = {
 class FoldedBatchNorm(Module):
     """In the place of a batch norm whose map the layer in front of it does: the rest of what the batch norm was asked.
 
-    A residual and the activation behind it are one pass of the batch norm's kernel, with mean 0 and variance 1.
+    A residual and the activation behind it are one pass of the batch norm's kernel, with mean 0 and variance 1, or, on
+    the CPU, part of a convolution that moved here.
 
     Args:
         norm: the batch norm.
         done: the activation that the layer in front applies, too.
+        layer: that layer, if it moved here: a convolution, which nothing may read between the two.
     """
 
     float32_in_bfloat16 = True
 
-    def __init__(self, norm: _BatchNorm, done: str | None = None) -> None:
+    def __init__(self, norm: _BatchNorm, done: str | None = None, layer: Conv2d | None = None) -> None:
         super().__init__()
         self.done = done
+        self.add_module("layer", layer)
         assert norm.running_mean is not None
         self.register_buffer("mean", zeros_like(norm.running_mean), persistent=False)
         self.register_buffer("var", ones_like(norm.running_mean), persistent=False)
@@ -108,6 +111,11 @@ class FoldedBatchNorm(Module):
                 "a fused model is in training mode, but its batch norms are folded away; train the model that fuse() "
                 "was called on, or call eval()"
             )
+        if self.layer is not None:
+            if residual is None or input.device.type == "cpu":
+                output: Tensor = self.layer(input, activation=activation, residual=residual)
+                return output
+            input = self.layer(input)
         if residual is not None:
             return F.batch_norm(input, self.mean, self.var, eps=0.0, activation=activation, residual=residual)
         return input if activation is None or activation == self.done else F.relu(input)
@@ -134,7 +142,7 @@ def fuse(model: _Layer, inplace: bool) -> _Layer:
     # Only those that hold others, so that replaced layers are freed one by one.
     for module in [module for module in fused.modules() if module.fusible or isinstance(module, Sequential)]:
         for layer, norm, activation in module.fusible:
-            _fold(module, layer, norm, activation, uses)
+            _fold(module, layer, norm, activation, uses, move=activation is None)
         if isinstance(module, Sequential):
             _fuse_neighbours(module, uses)
     return fused
@@ -152,7 +160,9 @@ def _fuse_neighbours(sequence: Sequential, uses: dict[int, int]) -> None:
             sequence._modules[second] = Identity().eval()
 
 
-def _fold(owner: Module, first: str, second: str, activation: str | None, uses: dict[int, int]) -> None:
+def _fold(
+    owner: Module, first: str, second: str, activation: str | None, uses: dict[int, int], move: bool = False
+) -> None:
     layer, norm = owner._modules.get(first), owner._modules.get(second)
     if layer is None or norm is None or type(norm) is not _NORM_BEHIND.get(type(layer)):
         return
@@ -162,6 +172,10 @@ def _fold(owner: Module, first: str, second: str, activation: str | None, uses: 
     if type(layer) in (Conv2d, Linear):
         folded.activation = activation
     uses[id(folded)] = 1
+    if move and type(layer) is Conv2d:
+        owner._modules[first] = Identity().eval()
+        owner._modules[second] = FoldedBatchNorm(norm, layer=folded).eval()
+        return
     owner._modules[first] = folded
     owner._modules[second] = FoldedBatchNorm(norm, activation).eval()
 
