@@ -40,6 +40,7 @@ struct DotTile {
   float* sums;  // (TM, TN, Vec::N)
   int64_t lda, ldb, ldc, depth;
   bool first, last, relu;  // block of k
+  const float* fetch;      // `depth` floats that a later tile reads: they come from memory meanwhile
 };
 
 // c[i * ldc + j] = sum over k of a[i * lda + k] b[j * ldb + k]  (+ bias[j], relu), i < TM, j < TN.
@@ -64,7 +65,10 @@ void dot_kernel(const DotTile& t) {
     }
   };
   int64_t k = 0;
-  for (; k + Vec::N <= K; k += Vec::N) step(k, Vec::N);
+  for (; k + Vec::N <= K; k += Vec::N) {
+    if (Vec::N == 16) simd::prefetch(t.fetch + k);
+    step(k, Vec::N);
+  }
   if (k < K) step(k, K - k);
 #pragma GCC unroll 16
   for (int i = 0; i < TM; ++i)
@@ -106,7 +110,7 @@ bool gemm_dot_suits(const Gemm& g) {
 void gemm_dot(const Gemm& g) {
   const int64_t row_tiles = ceil_div(g.M, kTM), column_tiles = ceil_div(g.N, kTN);
   // Tiles of nearly equal size; `sums` of the tile if there are several blocks of k.
-  const auto tile = [&](int64_t r, int64_t q, int64_t k, int64_t depth, float* sums) {
+  const auto tile = [&](int64_t r, int64_t q, int64_t k, int64_t depth, float* sums, const float* fetch) {
     const int64_t i = g.M * r / row_tiles, i_end = g.M * (r + 1) / row_tiles;
     const int64_t j = g.N * q / column_tiles, j_end = g.N * (q + 1) / column_tiles;
     DotTile t;
@@ -116,12 +120,15 @@ void gemm_dot(const Gemm& g) {
     t.c = g.c + i * g.ldc + j;
     t.sums = sums;
     t.lda = g.a_row, t.ldb = g.b_col, t.ldc = g.ldc, t.depth = depth;
+    t.fetch = fetch ? fetch : t.b;
     t.first = k == 0, t.last = k + depth == g.K, t.relu = g.relu;
     kDots[i_end - i - 1][j_end - j - 1](t);
   };
   // The larger operand is walked in the outer loop, and cut into chunks.
   const bool by_columns = g.N >= g.M;
   const int64_t outer = by_columns ? column_tiles : row_tiles, inner = by_columns ? row_tiles : column_tiles;
+  const float* const walked = by_columns ? g.b : g.a;
+  const int64_t stride = by_columns ? g.b_col : g.a_row, extent = by_columns ? g.N : g.M, side = by_columns ? kTN : kTM;
   const int64_t reads = g.K * (by_columns ? kTN : kTM);  // per outer tile
   const int64_t grain = min64(kChunkFlops / (2 * reads * (by_columns ? g.M : g.N)), kChunkReads / reads);
   parallel_ranges(outer, grain < 1 ? 1 : grain, [&](int64_t begin, int64_t end) {
@@ -132,7 +139,10 @@ void gemm_dot(const Gemm& g) {
         for (int64_t i = 0; i < inner; ++i) {
           const int64_t block = min64(depth, g.K - k);
           float* const sum = sums[depth < g.K ? i : 0];
-          by_columns ? tile(i, o, k, block, sum) : tile(o, i, k, block, sum);
+          // Row i of the block of the outer operand that follows: of the next k, or of the next tile.
+          const int64_t next_k = k + depth < g.K ? k + depth : 0, row = extent * (next_k > 0 ? o : o + 1) / outer + i;
+          const float* const fetch = i < side && row < extent ? walked + row * stride + next_k : nullptr;
+          by_columns ? tile(i, o, k, block, sum, fetch) : tile(o, i, k, block, sum, fetch);
         }
   });
 }
