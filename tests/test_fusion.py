@@ -183,6 +183,9 @@ def test_fuse_adds_the_shortcut_of_a_residual_block_in_its_last_convolution(monk
     assert names == ["Conv2d"] * 3
     expected = block(x)
     np.testing.assert_allclose(output.detach().numpy(), expected.detach().numpy(), atol=1e-5)
+    with fc.no_grad(), fc.profile() as profile:
+        fused(x)
+    assert [row.fused for row in profile.rows() if row.op == "conv2d"][-1] == ("bias", "add", "relu")
     gradients = []
     for result in (output, expected):
         gradients.append(fc.autograd.grad((result * result).sum(), x)[0].numpy())

@@ -317,7 +317,7 @@ def _fused(name: str, raw: Sequence[Any]) -> tuple[str, ...]:
     if name == "batch_norm":
         flags = [("add", raw[3] is not None), (raw[8], raw[8] is not None)]
     elif name == "conv2d":
-        flags = [("bias", raw[2] is not None), (raw[4], raw[4] != "none")]
+        flags = [("bias", raw[2] is not None), ("add", raw[3] is not None), (raw[5], raw[5] != "none")]
     elif name == "linear":
         flags = [("bias", raw[2] is not None), (raw[3], raw[3] is not None)]
     else:
