@@ -19,8 +19,8 @@ from tests.cases import tolerance
 RANDOM_CASES = int(os.environ.get("FASTCNN_RANDOM_CASES", "300"))
 BATCHES = 10  # of random configurations, one test each
 
-# N, C, H, W, O, padding (top, bottom, left, right), taps along a side: whole tiles, edges in both directions, channel tails of both
-# vector widths, several slices of 64 channels, more than one split of the tiles.
+# N, C, H, W, O, padding (top, bottom, left, right), taps along a side: whole tiles, edges in both directions, channel
+# tails of both vector widths, several slices of 64 channels, more than one split of the tiles.
 WINOGRAD = [
     (2, 32, 16, 16, 32, (1, 1, 1, 1), 3),
     (3, 17, 13, 22, 40, (1, 1, 1, 1), 3),

@@ -186,10 +186,8 @@ def test_fuse_adds_the_shortcut_of_a_residual_block_in_its_last_convolution(monk
     with fc.no_grad(), fc.profile() as profile:
         fused(x)
     assert [row.fused for row in profile.rows() if row.op == "conv2d"][-1] == ("bias", "add", "relu")
-    gradients = []
-    for result in (output, expected):
-        gradients.append(fc.autograd.grad((result * result).sum(), x)[0].numpy())
-    np.testing.assert_allclose(*gradients, atol=1e-4 * np.abs(gradients[1]).max())
+    got, want = (fc.autograd.grad((y * y).sum(), x)[0].numpy() for y in (output, expected))
+    np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
 
 
 def test_fuse_in_training_mode_is_an_error_that_names_the_module() -> None:
