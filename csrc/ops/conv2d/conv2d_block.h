@@ -9,19 +9,17 @@ struct BlockArguments {
   const float* x;
   const float* weights;
   const float* bias;        // of the panel; may be null
-  const float* residual;    // where y is; may be null
+  const float* seed;        // what the sums are added to, laid out as y (which it may be); may be null
   float* y;                 // at the panel's first channel
   const int64_t* x_offset;  // of the block's rows
   const int64_t* y_offset;
-  int64_t lanes;    // that exist of the last (half) vector
-  bool accumulate;  // to y as it is, instead of the bias
+  int64_t lanes;  // that exist of the last (half) vector
   bool relu;
   bool stream;  // whole vectors, stored past the caches
 };
 
-// y[y_offset[i] + o] = activation(residual + bias[o] or y + sum over steps of x[x_offset[i] + step] * weights[step, o])
-// for i < rows
-// <= rows_of_width(width) and o < width, a multiple of kGrain up to kPanel.
+// y[y_offset[i] + o] = activation(seed[y_offset[i] + o] + bias[o] + sum over steps of x[x_offset[i] + step] *
+// weights[step, o]) for i < rows <= rows_of_width(width) and o < width, a multiple of kGrain up to kPanel.
 void correlate_block(const BlockArguments& args, int64_t rows, int64_t width, const Steps& steps);
 
 struct GradientArguments {

@@ -16,26 +16,27 @@ struct CorrelateBlock {
   static void run(const BlockArguments& args, const Steps& steps) {
     Block<MR, NV, NH> block;
     Block<MR, NV, NH>::clear(block);
-    if (args.accumulate) {
+    if (args.seed) {
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
-        const float* y = args.y + args.y_offset[i];
+        const float* seed = args.seed + args.y_offset[i];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j)
-          block.acc[i][j] = simd::load_n(y + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
-        if (NH) block.half[i] = load_half(y + NV * kWidth, args.lanes);
+          block.acc[i][j] = simd::load_n(seed + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
+        if (NH) block.half[i] = load_half(seed + NV * kWidth, args.lanes);
       }
-    } else if (args.bias) {
+    }
+    if (args.bias) {
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) {
         const Vec bias = simd::load_n(args.bias + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
 #pragma GCC unroll 16
-        for (int i = 0; i < MR; ++i) block.acc[i][j] = bias;
+        for (int i = 0; i < MR; ++i) block.acc[i][j] = block.acc[i][j] + bias;
       }
       if (NH) {
         const HalfVec bias = load_half(args.bias + NV * kWidth, args.lanes);
 #pragma GCC unroll 16
-        for (int i = 0; i < MR; ++i) block.half[i] = bias;
+        for (int i = 0; i < MR; ++i) block.half[i] = block.half[i] + bias;
       }
     }
     const int64_t stride = MR > 1 ? args.x_offset[1] - args.x_offset[0] : 0;
@@ -46,17 +47,6 @@ struct CorrelateBlock {
     } else {
       Block<MR, NV, NH>::template accumulate<Rows::anywhere>(block, args.x, args.x_offset, stride, args.weights, kStep,
                                                              steps);
-    }
-    if (args.residual) {
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) {
-        const float* residual = args.residual + args.y_offset[i];
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j)
-          block.acc[i][j] =
-              block.acc[i][j] + simd::load_n(residual + j * kWidth, !NH && j == NV - 1 ? args.lanes : kWidth);
-        if (NH) block.half[i] = block.half[i] + load_half(residual + NV * kWidth, args.lanes);
-      }
     }
     if (args.relu) {
 #pragma GCC unroll 16
@@ -184,12 +174,11 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       BlockArguments args{};
       args.x = source + g * conv.C + tap * steps.step[0];
       args.weights = packed + (g * lanes + o) * floats_per_lane + tap * conv.taps_w * conv.C * width;
-      args.accumulate = tap > 0;
       const int64_t channel = g * conv.O + o;
       const bool last = tap + part.count[0] == conv.taps_h;
-      args.bias = epilogue.bias ? epilogue.bias + channel : nullptr;
-      args.residual = last && epilogue.residual ? epilogue.residual + channel : nullptr;
+      args.bias = tap == 0 && epilogue.bias ? epilogue.bias + channel : nullptr;
       args.y = y + channel;
+      args.seed = tap > 0 ? args.y : epilogue.residual ? epilogue.residual + channel : nullptr;
       args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
       args.relu = last && epilogue.relu;
       args.stream = stream;

@@ -135,11 +135,11 @@ void multiply_points(const Winograd& plan, const float* v, const float* u, int64
   const int64_t most = rows_of_width(width), groups = (tiles + most - 1) / most;
   BlockArguments args{};
   args.lanes = kWidth;
-  args.accumulate = accumulate;
   for (int64_t p = 0; p < kPoints; ++p) {
     args.x = v + p * plan.v_point;
     args.weights = u + p * u_point;
     args.y = m + p * plan.m_point;
+    args.seed = accumulate ? args.y : nullptr;
     for (int64_t group = 0; group < groups; ++group) {
       const int64_t first = tiles * group / groups, last = tiles * (group + 1) / groups;
       args.x_offset = v_offset + first;
