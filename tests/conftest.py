@@ -23,6 +23,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sample", type=int, default=1, metavar="N", help="run every Nth test only, for slow checkers")
+    parser.addoption("--guard", action="store_true", help="tensors end at memory whose use ends the process")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    _C.guard_allocations(config.getoption("--guard"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

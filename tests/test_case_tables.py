@@ -39,6 +39,7 @@ ELSEWHERE = {
         to_layout write_ zero_ zeros""",
     "test_clip_grad.py": "clamp_grads_ grad_norm scale_grads_",
     "test_dlpack.py": "from_dlpack to_dlpack",
+    "test_guarded_memory.py": "guard_allocations",
     "test_indexing.py": "index_write_ slice_write",
     "test_loader.py": "image_batch",
     "test_optim.py": "adagrad_step adam_step rmsprop_step sgd_step",

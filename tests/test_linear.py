@@ -125,6 +125,15 @@ def test_large_products_cross_every_block(isa: str) -> None:
     assert error <= tolerance("float32", K)
 
 
+@pytest.mark.parametrize("rows", [7, 28])
+def test_few_rows_and_long_sums(rows: int, isa: str) -> None:
+    """B is read in place, by panels of equal and of unequal heights, whatever the length of the sum."""
+    a, b = random(rows, 100_000), random(100_000, 40, seed=1)
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    error = np.abs(fc.matmul(fc.tensor(a), fc.tensor(b)).numpy() - expected).max()
+    assert error <= tolerance("float32", 100_000, np.abs(expected).max())
+
+
 def test_every_transpose_combination(isa: str) -> None:
     for M, K, N in ((5, 7, 3), (30, 300, 45), (20, 70, 33), (1, 90, 40)):
         expected = random(M, K).astype(np.float64) @ random(K, N, seed=1).astype(np.float64)

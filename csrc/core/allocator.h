@@ -35,7 +35,11 @@ void fail_nth_allocation(int64_t nth);
 // Test hook: while on, new blocks are full of 0xFF bytes (NaN), so that reading before writing shows in the results.
 void poison_allocations(bool on);
 
-// For allocators: both hooks. count_allocation throws OutOfMemory when it is the chosen allocation's turn.
+// Test hook: while on, new blocks outside recordings end, to 4 bytes, where a page begins that nobody may touch:
+// reading or writing behind a tensor ends the process. They are aligned to their elements only.
+void guard_allocations(bool on);
+
+// For allocators: the first two hooks. count_allocation throws OutOfMemory when it is the chosen allocation's turn.
 void count_allocation(const char* device, int64_t bytes);
 bool poisoning();
 

@@ -184,6 +184,7 @@ void bind_core(py::module_& m) {
 
   m.def("fail_nth_allocation", &fail_nth_allocation, py::arg("nth"));
   m.def("poison_allocations", &poison_allocations, py::arg("on"));
+  m.def("guard_allocations", &guard_allocations, py::arg("on"));
   m.def("empty_cache", &cpu_empty_cache);
   m.def("reset_max_memory_allocated", &cpu_reset_max_allocated);
   m.def("memory_stats", [] {

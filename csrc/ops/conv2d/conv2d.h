@@ -132,7 +132,8 @@ FASTCNN_DECLARE_CPU(void, conv2d_weight_partial, const WeightGradient& plan, con
 FASTCNN_DECLARE_CPU(void, conv2d_weight_reduce, int64_t splits, int64_t groups, int64_t rows, int64_t O, int64_t lanes,
                     const float* partial, const float* bias_partial, float* grad_weight, float* grad_bias)
 
-// Winograd for 3x3 and 5x5: see conv2d_winograd_cpu.cpp.
+// Winograd for 3x3 and 5x5: see conv2d_winograd_cpu.cpp. Outputs along a side of a tile for filters of taps x taps:
+constexpr int winograd_outputs(int64_t taps) { return int(7 - taps); }
 struct Winograd {
   Correlation conv;
   int64_t tiles_h, tiles_w;          // per image

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "core/sizes.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace fastcnn {
@@ -20,9 +21,6 @@ constexpr int64_t kChunkFlops = 4'000'000;  // about 40 us of one core: less is 
 constexpr int64_t kChunks = 32;
 constexpr int64_t kGroupedChunks = 8;       // of the weight gradient of small groups
 constexpr int64_t kSlicedSums = 16 * 1024;  // its least sums in a slice of the channels
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // One axis of the input gradient, for the taps tap, tap + step, ...: the input positions i they reach have
 // i + pad = residue + stride * q, and tap + t * step receives the output (i + pad - dilation * (tap + t * step)) /

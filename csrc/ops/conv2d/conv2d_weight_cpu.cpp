@@ -129,7 +129,7 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
             args.input = source + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
             args.grad_output = gradient;
             args.pixel = C_out;
-            if (C_out != width) {
+            if (C_out != width || conv.groups > 1) {
               pack_gradient(gradient + o, C_out, pixels, min_of(width, conv.O - o), width, packed);
               args.grad_output = packed;
               args.pixel = width;

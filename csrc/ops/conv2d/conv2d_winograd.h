@@ -13,9 +13,6 @@ using simd::Vec;
 
 constexpr int kPoints = 36;
 
-// Outputs along a side of a tile for filters of `taps` x `taps`.
-constexpr int tile_outputs(int64_t taps) { return int(7 - taps); }
-
 // B^T d.
 FASTCNN_INLINE void transform_input(const Vec (&d)[6], Vec (&t)[6]) {
   const Vec s31 = d[3] - d[1], s42 = d[4] - d[2];
@@ -65,7 +62,7 @@ struct Tile {
 template <class Plan>
 [[maybe_unused]] Tile tile_of(const Plan& plan, int64_t i) {
   const int64_t per_image = plan.tiles_h * plan.tiles_w, rest = i % per_image;
-  const int64_t outputs = tile_outputs(plan.conv.taps_h);
+  const int64_t outputs = winograd_outputs(plan.conv.taps_h);
   return {i / per_image, rest / plan.tiles_w * outputs, rest % plan.tiles_w * outputs};
 }
 

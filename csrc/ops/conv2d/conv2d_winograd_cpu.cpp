@@ -173,7 +173,7 @@ auto transform_weights_of(const Correlation& conv) {
   return conv.taps_h == 3 ? transform_weights<3> : transform_weights<5>;
 }
 auto transform_outputs_of(const Correlation& conv) {
-  return conv.taps_h == 3 ? transform_outputs<tile_outputs(3)> : transform_outputs<tile_outputs(5)>;
+  return conv.taps_h == 3 ? transform_outputs<winograd_outputs(3)> : transform_outputs<winograd_outputs(5)>;
 }
 
 }  // namespace

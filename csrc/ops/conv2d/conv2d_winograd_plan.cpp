@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/sizes.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace fastcnn {
@@ -9,9 +10,6 @@ namespace fastcnn {
 namespace {
 
 constexpr int64_t kPoints = 36, kLine = 16;  // floats of a cache line
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 bool applicable(const Correlation& conv, const Conv2dTile& tile) {
   return tile.panel >= 16 && tile.grain > 1 && conv.groups == 1 && (conv.taps_h == 3 || conv.taps_h == 5) &&
@@ -33,10 +31,9 @@ int64_t streamed_channels(int64_t tiles, const Conv2dTile& tile) {
   return std::clamp<int64_t>(channels / 16 * 16, 16, 64);
 }
 
-int64_t tile_outputs(const Correlation& conv) { return 7 - conv.taps_h; }  // along a side: 4 for 3x3 filters, 2 for 5x5
-
 int64_t tiles_of(const Correlation& conv) {
-  return conv.N * ceil_div(conv.H_out, tile_outputs(conv)) * ceil_div(conv.W_out, tile_outputs(conv));
+  return conv.N * ceil_div(conv.H_out, winograd_outputs(conv.taps_h)) *
+         ceil_div(conv.W_out, winograd_outputs(conv.taps_h));
 }
 
 }  // namespace
@@ -65,7 +62,8 @@ Winograd plan_winograd(const Correlation& conv, const Conv2dTile& tile) {
   constexpr int64_t kChunks = 8;
   Winograd plan{};
   plan.conv = conv;
-  plan.tiles_h = ceil_div(conv.H_out, tile_outputs(conv)), plan.tiles_w = ceil_div(conv.W_out, tile_outputs(conv));
+  plan.tiles_h = ceil_div(conv.H_out, winograd_outputs(conv.taps_h)),
+  plan.tiles_w = ceil_div(conv.W_out, winograd_outputs(conv.taps_h));
   const int64_t tiles = tiles_of(conv);
   plan.v_tile = (ceil_div(conv.C, kLine) | 1) * kLine;  // an odd number of cache lines: rows fall on different sets
   if (winograd_streams(conv, tile)) {
@@ -105,7 +103,8 @@ WinogradWeight plan_winograd_weight(const Correlation& conv, const Conv2dTile& t
   constexpr int64_t kLeastTiles = 64;          // of a split
   WinogradWeight plan{};
   plan.conv = conv;
-  plan.tiles_h = ceil_div(conv.H_out, tile_outputs(conv)), plan.tiles_w = ceil_div(conv.W_out, tile_outputs(conv));
+  plan.tiles_h = ceil_div(conv.H_out, winograd_outputs(conv.taps_h)),
+  plan.tiles_w = ceil_div(conv.W_out, winograd_outputs(conv.taps_h));
   plan.slices_o = ceil_div(conv.O, kSlice), plan.slices_c = ceil_div(conv.C, kSlice);
   plan.slice_o = round_up(ceil_div(conv.O, plan.slices_o), kLine);
   plan.slice_c = round_up(ceil_div(conv.C, plan.slices_c), kLine);

@@ -3,8 +3,8 @@
 //   dW = G^T [ sum over tiles of (A dY A^T) * (B^T x B) ] G
 //
 // with 36 products of channels instead of 144 or 100 per tile. A chunk owns a slice of output channels, a slice of
-// input channels and a part of the tiles: it transforms 16 tiles at a time and adds their products to `partial` (36,
-// slice_o, slice_c), which stays in L2. winograd_weight_reduce sums the parts in a fixed order and transforms them
+// input channels and a part of the tiles: it transforms 16 to 64 tiles at a time and adds their products to `partial`
+// (36, slice_o, slice_c), which stays in L2. winograd_weight_reduce sums the parts in a fixed order and transforms them
 // back.
 #include "core/parallel.h"
 #include "ops/conv2d/conv2d_block.h"
@@ -92,7 +92,7 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
   const int64_t pairs = plan.slices_o * plan.slices_c, size = plan.slice_o * plan.slice_c;
   const int64_t v_point = T * plan.slice_c + 16, z_point = T * plan.slice_o + 16;
   const auto transform_gradient =
-      conv.taps_h == 3 ? transform_gradient_tile<tile_outputs(3)> : transform_gradient_tile<tile_outputs(5)>;
+      conv.taps_h == 3 ? transform_gradient_tile<winograd_outputs(3)> : transform_gradient_tile<winograd_outputs(5)>;
 
   parallel_for(plan.splits * pairs, [&](int64_t chunk) {
     const int64_t split = chunk / pairs, pair = chunk % pairs;

@@ -5,6 +5,7 @@
 // from L1 by all of them.
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "core/sizes.h"
 #include "ops/matmul/gemm.h"
 
 namespace fastcnn {
@@ -29,9 +30,6 @@ constexpr int64_t kDepth = 1024;                   // of a block of k
 constexpr int64_t kMinDepth = 64;                  // shorter sums do not pay for adding up the lanes
 constexpr int64_t kChunkFlops = 4 << 20;           // least work of a chunk,
 constexpr int64_t kChunkReads = 1 << 17;           // or elements of the larger operand
-
-FASTCNN_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Operands of a tile from its first row, column and k on.
 struct DotTile {

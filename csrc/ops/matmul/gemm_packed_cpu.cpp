@@ -20,24 +20,34 @@ constexpr int64_t kChunkFlops = 4 << 20;  // least work of a chunk (about 40 us)
 constexpr int64_t kChunkReads = 1 << 17;  // or, in place, elements of B
 constexpr int64_t kChunks = 16;           // chunks wanted where there is enough work for them
 
-// Tiles by number of rows for B read in place, as wide as the registers allow, and of kNR columns.
+// Tiles for B read in place, by the rows of the tallest panel of A: as wide as the registers allow. With more than kMR
+// rows some panels have one row less: `less` is their tile, as wide. Those need a tallest panel of (kMR + 2) / 2 rows.
 template <int MR, int NV>
 constexpr Tile in_place() {
   return tile<MR, NV, true>();
 }
+struct InPlaceTiles {
+  Tile tallest, less;
+};
 #if defined(__AVX512F__)
-constexpr Tile kInPlaceTiles[kMR] = {in_place<1, 8>(), in_place<2, 8>(), in_place<3, 8>(),
-                                     in_place<4, 6>(), in_place<5, 4>(), in_place<6, 4>()};
-constexpr Tile kNarrowTiles[kMR] = {in_place<1, 4>(), in_place<2, 4>(), in_place<3, 4>(),
-                                    in_place<4, 4>(), in_place<5, 4>(), in_place<6, 4>()};
+constexpr InPlaceTiles kInPlaceTiles[kMR] = {{in_place<1, 8>(), {}},
+                                             {in_place<2, 8>(), {}},
+                                             {in_place<3, 8>(), {}},
+                                             {in_place<4, 6>(), in_place<3, 6>()},
+                                             {in_place<5, 4>(), in_place<4, 4>()},
+                                             {in_place<6, 4>(), in_place<5, 4>()}};
 #elif defined(__AVX2__)
-constexpr Tile kInPlaceTiles[kMR] = {in_place<1, 8>(), in_place<2, 4>(), in_place<3, 3>(),
-                                     in_place<4, 2>(), in_place<5, 2>(), in_place<6, 2>()};
-constexpr Tile kNarrowTiles[kMR] = {in_place<1, 2>(), in_place<2, 2>(), in_place<3, 2>(),
-                                    in_place<4, 2>(), in_place<5, 2>(), in_place<6, 2>()};
+constexpr InPlaceTiles kInPlaceTiles[kMR] = {{in_place<1, 8>(), {}},
+                                             {in_place<2, 4>(), {}},
+                                             {in_place<3, 3>(), {}},
+                                             {in_place<4, 2>(), in_place<3, 2>()},
+                                             {in_place<5, 2>(), in_place<4, 2>()},
+                                             {in_place<6, 2>(), in_place<5, 2>()}};
 #else
-constexpr Tile kInPlaceTiles[kMR] = {in_place<1, 4>(), in_place<2, 4>(), in_place<3, 4>(), in_place<4, 4>()};
-constexpr const Tile* kNarrowTiles = kInPlaceTiles;
+constexpr InPlaceTiles kInPlaceTiles[kMR] = {{in_place<1, 4>(), {}},
+                                             {in_place<2, 4>(), {}},
+                                             {in_place<3, 4>(), in_place<2, 4>()},
+                                             {in_place<4, 4>(), in_place<3, 4>()}};
 #endif
 
 // How one product is cut. Everything follows from the shape.
@@ -55,14 +65,14 @@ struct Plan {
 Plan make_plan(const Gemm& g) {
   Plan plan;
   const int64_t K = max64(g.K, 1);
-  const int64_t super_blocks = max64(1, ceil_div(g.M, max64(kMR, kSuperBlock / K)));
   plan.in_place = g.M <= kInPlaceRows && g.b_col == 1;
+  const int64_t super_blocks = plan.in_place ? 1 : max64(1, ceil_div(g.M, max64(kMR, kSuperBlock / K)));
   plan.super_rows = max64(1, ceil_div(g.M, super_blocks));
   plan.row_panels = ceil_div(plan.super_rows, kMR);
   plan.a_panel = round_up(g.K * kMR, 16);
   plan.row_chunks = 1;
   if (plan.in_place) {
-    const int64_t width = kInPlaceTiles[ceil_div(plan.super_rows, plan.row_panels) - 1].columns;
+    const int64_t width = kInPlaceTiles[ceil_div(plan.super_rows, plan.row_panels) - 1].tallest.columns;
     const int64_t least = min64(kChunkFlops / (2 * plan.super_rows * K), kChunkReads / K);
     plan.chunk_columns = round_up(max64(max64(1, least), g.N / kChunks), width);
     plan.b_block = width * min64(g.K, kKC);
@@ -148,12 +158,12 @@ void multiply_packed(const Gemm& g, const Plan& plan, const float* a_packed, flo
   }
 }
 
-// All rows times columns [begin, end), B read in place but for the last, narrower tile. Every row panel takes tiles of
-// the width that fits the tallest one.
+// All rows times columns [begin, end), B read in place but for the last, narrower tile.
 void multiply_in_place(const Gemm& g, const Plan& plan, const float* a_packed, int64_t begin, int64_t end,
                        float* b_packed) {
-  const int64_t width = kInPlaceTiles[panel_rows(0, plan.row_panels, g.M).rows - 1].columns;
-  const Tile* const tiles = width == kNR ? kNarrowTiles : kInPlaceTiles;
+  const int64_t tallest = panel_rows(0, plan.row_panels, g.M).rows;
+  const InPlaceTiles& tiles = kInPlaceTiles[tallest - 1];
+  const int64_t width = tiles.tallest.columns;
   for (int64_t k = 0; k == 0 || k < g.K; k += kKC) {
     const int64_t depth = min64(kKC, g.K - k);
     for (int64_t column = begin; column < end; column += width) {
@@ -161,10 +171,10 @@ void multiply_in_place(const Gemm& g, const Plan& plan, const float* a_packed, i
       if (!full) pack_b(g, k, depth, column, end, width, b_packed);
       for (int64_t i = 0; i < plan.row_panels; ++i) {
         const Rows panel = panel_rows(i, plan.row_panels, g.M);
-        tiles[panel.rows - 1].run(depth, a_packed + i * plan.a_panel + k * panel.rows,
-                                  full ? g.b + k * g.b_row + column : b_packed, full ? g.b_row : width,
-                                  g.c + panel.begin * g.ldc + column, g.ldc, min64(width, end - column),
-                                  epilogue_of(g, k, depth, column));
+        const Tile& t = panel.rows == tallest ? tiles.tallest : tiles.less;
+        t.run(depth, a_packed + i * plan.a_panel + k * panel.rows, full ? g.b + k * g.b_row + column : b_packed,
+              full ? g.b_row : width, g.c + panel.begin * g.ldc + column, g.ldc, min64(width, end - column),
+              epilogue_of(g, k, depth, column));
       }
     }
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/sizes.h"
 #include "ops/matmul/gemm_cuda.h"
 
 namespace fastcnn {
@@ -19,8 +20,6 @@ constexpr int64_t kFewestStages = 4;  // of a split
 
 std::atomic<int> forced_tile{-1};
 std::atomic<int64_t> forced_splits{0};
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 // AVX-512: 6 x 4, whose 10 loads for 24 multiply-adds leave two 512-bit FMA ports busy (14 x 2 loads 16 for 28).
 #pragma once
 #include "core/simd.h"
+#include "core/sizes.h"
 
 namespace fastcnn {
 namespace FASTCNN_ISA {
@@ -21,11 +22,6 @@ constexpr int kMR = 6, kNV = 2;
 constexpr int kMR = 4, kNV = 4;
 #endif
 constexpr int64_t kNR = int64_t(kNV) * Vec::N;  // columns of a packed panel of B
-
-FASTCNN_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-FASTCNN_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-FASTCNN_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // What happens to a finished tile: add C (K blocks after the first), then bias and activation (last K block).
 struct Epilogue {

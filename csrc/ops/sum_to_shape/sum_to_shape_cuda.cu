@@ -1,4 +1,5 @@
 // sum_to_shape of float32 and bfloat16: see sum_cuda.cuh.
+#include "core/sizes.h"
 #include "ops/sum_to_shape/sum_cuda.cuh"
 
 namespace fastcnn {
@@ -24,8 +25,6 @@ void sum(const SumPlan& plan, const SumLaunch& how, const void* x, float* partia
 }
 
 constexpr int64_t kBlocks = 1024;  // enough for any GPU; fixed, so that the order of a sum depends on the shape only
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
