@@ -137,11 +137,12 @@ struct Block {
             }
           };
           if (steps.step[2] == 1) {
-            for (; s2 >= 4; s2 -= 4) {
-#pragma GCC unroll 4
-              for (int unrolled = 0; unrolled < 4; ++unrolled)
+            constexpr int kUnroll = NH ? 1 : 2;
+            for (; s2 >= kUnroll; s2 -= kUnroll) {
+#pragma GCC unroll 2
+              for (int unrolled = 0; unrolled < kUnroll; ++unrolled)
                 step([&](int i) __attribute__((always_inline)) { return pointer[i / 3][i % 3 * stride + unrolled]; });
-              advance(4);
+              advance(kUnroll);
             }
           }
           for (; s2 > 0; --s2) {

@@ -12,6 +12,7 @@ using simd::set1;
 using simd::Vec;
 
 constexpr int kPoints = 36;
+constexpr bool kUsed = Vec::N > 1;  // without vectors the direct kernels are taken, and small code is preferred
 
 // B^T d.
 FASTCNN_INLINE void transform_input(const Vec (&d)[6], Vec (&t)[6]) {

@@ -180,6 +180,7 @@ auto transform_outputs_of(const Correlation& conv) {
 
 // u[panel][point][c][lanes of the panel] = (G w G^T)[point] of filter (o, c); missing channels are zero.
 void winograd_pack(const Correlation& conv, const WeightView& view, const float* weight, float* u) {
+  if (!kUsed) return;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, runs = (conv.C + kRun - 1) / kRun;
   const int64_t total = (conv.O + kWidth - 1) / kWidth * kWidth;
   parallel_for(panels * runs, [&](int64_t chunk) {
@@ -192,6 +193,7 @@ void winograd_pack(const Correlation& conv, const WeightView& view, const float*
 
 void winograd_correlate(const Winograd& plan, const float* x, const float* u, const Conv2dEpilogue& epilogue, float* y,
                         float* scratch) {
+  if (!kUsed) return;
   const Correlation& conv = plan.conv;
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w, blocks = (tiles + plan.block - 1) / plan.block;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;
@@ -223,6 +225,7 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
 // channels.
 void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, const float* x, const float* weight,
                                  const Conv2dEpilogue& epilogue, float* y, float* v, float* scratch) {
+  if (!kUsed) return;
   const Correlation& conv = plan.conv;
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;

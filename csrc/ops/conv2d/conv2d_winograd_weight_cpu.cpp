@@ -86,6 +86,7 @@ void transform_gradient_tile(const Correlation& conv, const Tile& tile, const fl
 
 void winograd_weight_partial(const WinogradWeight& plan, const float* x, const float* grad_output, float* partial,
                              float* bias_partial, float* scratch) {
+  if (!kUsed) return;
   constexpr int kBiasPoint = 7;  // row (1, 1, 1, 1) of A in both directions: the sum over the tile
   const Correlation& conv = plan.conv;
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w, T = plan.block;
@@ -186,6 +187,7 @@ void reduce(const WinogradWeight& plan, const float* partial, const float* bias_
 
 void winograd_weight_reduce(const WinogradWeight& plan, const float* partial, const float* bias_partial,
                             float* grad_weight, float* grad_bias) {
+  if (!kUsed) return;
   (plan.conv.taps_h == 3 ? reduce<3> : reduce<5>)(plan, partial, bias_partial, grad_weight, grad_bias);
 }
 
