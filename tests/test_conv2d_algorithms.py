@@ -133,7 +133,7 @@ def test_winograd_equals_float64(case: Any, isa: str) -> None:
         ("winograd", (2, 40, 17, 22), (56, 40, 3, 3)),
         ("winograd", (2, 40, 17, 22), (56, 40, 5, 5)),
         ("winograd streamed", (2, 130, 9, 30), (70, 130, 3, 3)),
-        ("product", (2, 135, 5, 6), (901, 135, 3, 3)),
+        ("product", (1, 135, 3, 5), (901, 135, 3, 3)),
     ],
 )
 @pytest.mark.parametrize("activation", ["none", "relu"])
@@ -202,11 +202,11 @@ def test_large_results_equal_float64(channels: tuple[int, int], isa: str) -> Non
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
 @pytest.mark.parametrize("dilation", [(1, 1), (1, 2)])
 def test_few_pixels_under_large_weights_equal_float64(stride: tuple[int, int], dilation: Any, isa: str) -> None:
-    shape, weight = (2, 135, 5, 6), (901, 135, 3, 3)
-    options = (stride, (1, 0, 2, 1), dilation, 1)
-    assert _C.conv2d_algorithms(shape, weight, *options) == ("product", "direct", "product")
-    for relu in (False, True):
-        compare(shape, weight, options, relu, seed=stride[0])
+    weight, options = (901, 135, 3, 3), (stride, (1, 0, 2, 1), dilation, 1)
+    for shape, forward in (((1, 135, 3, 4), "product"), ((2, 135, 5, 6), "direct")):
+        assert _C.conv2d_algorithms(shape, weight, *options) == (forward, "direct", "product")
+        for relu in (False, True):
+            compare(shape, weight, options, relu, seed=stride[0])
 
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
@@ -257,7 +257,9 @@ def test_each_algorithm_is_selected_where_it_pays(isa: str) -> None:
     assert algorithms(32, 512, 14, 512, 3)[:2] == (streamed, streamed)  # many channels
     assert algorithms(8, 512, 14, 256, 3)[:2] == (streamed, fast)
     assert algorithms(8, 256, 14, 256, 3)[:2] == (fast, fast)
-    assert algorithms(1, 512, 7, 512, 3) == ("product", "direct", "product")  # few pixels, weights of 9 MB
+    assert algorithms(1, 512, 7, 512, 3) == ("direct", "direct", "product")  # few pixels, weights of 9 MB
+    assert algorithms(2, 512, 7, 512, 3)[:2] == ("direct", "direct")  # 8 tiles
+    assert algorithms(1, 512, 4, 512, 3)[0] == "product"
     assert algorithms(1, 512, 9, 512, 3)[0] == "direct"  # transforming the weights costs more
     assert algorithms(8, 256, 56, 64, 1) == ("direct", "direct", "product")
     assert algorithms(8, 64, 56, 256, 1) == ("direct", "direct", "direct")

@@ -196,7 +196,7 @@ FASTCNN_DECLARE_CPU(void, conv2d_depthwise_weight_partial, const Correlation& co
                     const float* grad_output, float* partial, float* bias_partial)
 
 // conv2d_windows.cpp: windows (N H_out W_out, kH kW C_in), for matrix products with the weight as it lies in memory.
-bool conv2d_windows_suit(const Conv2dShape& shape);          // forward and weight gradient
+bool conv2d_product_suits(const Conv2dShape& shape);         // forward
 bool conv2d_weight_product_suits(const Conv2dShape& shape);  // weight gradient
 void conv2d_windows(const Conv2dShape& shape, const float* input, float* windows);
 

@@ -207,7 +207,7 @@ void conv2d_forward_float(const Conv2dShape& s, const float* input, const Tensor
                           const Conv2dEpilogue& epilogue, float* output) {
   const Conv2dShape shape = s.depthwise() ? one_filter_per_channel(s) : s;
   const Correlation conv = forward_correlation(shape);
-  const bool product = conv2d_windows_suit(s), add_after = epilogue.residual && (product || !adds_residual(conv));
+  const bool product = conv2d_product_suits(s), add_after = epilogue.residual && (product || !adds_residual(conv));
   Conv2dEpilogue now = epilogue;
   if (add_after) now.residual = nullptr, now.relu = false;
   if (product) {
@@ -301,9 +301,9 @@ Conv2dAlgorithms conv2d_algorithms(const Conv2dShape& s) {
     if (!allowed || !winograd_suits(conv, tile)) return "direct";
     return winograd_streams(conv, tile) ? "winograd streamed" : "winograd";
   };
-  const bool windows = conv2d_windows_suit(s), blocks = backward_block_width(s, tile) > 1;
+  const bool blocks = backward_block_width(s, tile) > 1;
   const bool winograd = allowed && winograd_weight_suits(forward_correlation(s), tile);
-  return {windows ? "product" : correlation(forward_correlation(s)),
+  return {conv2d_product_suits(s) ? "product" : correlation(forward_correlation(s)),
           blocks ? "direct by blocks" : correlation(backward_correlation(s, 0, 0)),
           conv2d_weight_product_suits(s) ? "product"
           : grouped_weight_suits(s)      ? "grouped"

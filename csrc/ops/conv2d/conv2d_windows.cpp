@@ -1,5 +1,5 @@
-// Few pixels under large weights (512 channels at 7x7, one image): packing or transforming the weights costs more than
-// the products. The input under every output pixel is copied side by side instead,
+// Few pixels under large weights (the gradient of 512 channels at 7x7, one image): packing or transforming the weights
+// costs more than the products. The input under every output pixel is copied side by side instead,
 //
 //   windows[p, (i, j, c)] = input[n, y sH + i dH - pad_top, x sW + j dW - pad_left, c],  p = (n, y, x),
 //
@@ -17,20 +17,23 @@ namespace fastcnn {
 
 namespace {
 
-constexpr int64_t kMostPixels = 64;                  // where the products are still memory-bound
+constexpr int64_t kForwardPixels = 16;               // above them packed weights, which may be kept, are faster
+constexpr int64_t kWeightPixels = 64;                // where the products are still memory-bound
 constexpr int64_t kLeastWeights = int64_t(1) << 20;  // that do not stay in cache once they are packed
 
 constexpr int64_t kLeastChannels = 256;  // of the input, where a 1x1 weight gradient is a product
 
-}  // namespace
-
-bool conv2d_windows_suit(const Conv2dShape& s) {
-  return s.groups == 1 && s.N * s.H_out * s.W_out <= kMostPixels && s.kH * s.kW > 1 &&
+bool few_pixels(const Conv2dShape& s, int64_t most) {
+  return s.groups == 1 && s.N * s.H_out * s.W_out <= most && s.kH * s.kW > 1 &&
          s.C_out * s.kH * s.kW * s.C_in >= kLeastWeights;
 }
 
+}  // namespace
+
+bool conv2d_product_suits(const Conv2dShape& s) { return few_pixels(s, kForwardPixels); }
+
 bool conv2d_weight_product_suits(const Conv2dShape& s) {
-  return conv2d_windows_suit(s) || (s.groups == 1 && s.kH * s.kW == 1 && s.C_in >= kLeastChannels);
+  return few_pixels(s, kWeightPixels) || (s.groups == 1 && s.kH * s.kW == 1 && s.C_in >= kLeastChannels);
 }
 
 void conv2d_windows(const Conv2dShape& s, const float* input, float* windows) {

@@ -18,7 +18,9 @@ bool applicable(const Correlation& conv, const Conv2dTile& tile) {
 }
 
 // Transformed weights pay as a whole if they meet many tiles, and if the block of tiles that fits L2 is large enough to
-// read them from L3 or memory for. Else: winograd_correlate_streamed.
+// read them from L3 or memory for. Else: winograd_correlate_streamed. Up to kFewestTiles the direct kernel is faster
+// with packed weights that are kept.
+constexpr int64_t kFewestTiles = 8;
 constexpr int64_t kFewTiles = 64;
 constexpr int64_t kManyChannels = 384;   // leave room for 12 tiles
 constexpr int64_t kStreamedTiles = 48;   // of a block
@@ -46,7 +48,7 @@ bool winograd_streams(const Correlation& conv, const Conv2dTile& tile) {
 // transforms cost per input channel and per output channel of a tile, and per weight (its 36 values are also written to
 // memory and read back).
 bool winograd_suits(const Correlation& conv, const Conv2dTile& tile) {
-  if (!applicable(conv, tile)) return false;
+  if (!applicable(conv, tile) || tiles_of(conv) <= kFewestTiles) return false;
   const double C = double(conv.C), O = double(round_up(conv.O, tile.grain));
   const double tiles = double(tiles_of(conv));
   const double direct = double(conv.taps_h * conv.taps_w * conv.N * conv.H_out * conv.W_out) * C * O;
