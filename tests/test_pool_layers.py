@@ -26,7 +26,7 @@ PLAIN: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = [
     ("PixelShuffle", (2,), {}, (2, 12, 3, 4)),
     ("PixelUnshuffle", (2,), {}, (2, 3, 6, 4)),
     ("ChannelShuffle", (3,), {}, (2, 6, 3, 4)),
-    ("Upsample", (), {"scale_factor": 2.0}, (1, 2, 3, 4)),
+    ("Upsample", (), {"scale_factor": 2}, (1, 2, 3, 4)),
     ("Upsample", (), {"size": (7, 5), "mode": "bilinear", "align_corners": True}, (1, 2, 3, 4)),
     ("Upsample", (), {"scale_factor": 1.5, "mode": "bicubic"}, (1, 2, 6, 4)),
 ]
