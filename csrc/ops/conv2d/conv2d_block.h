@@ -15,7 +15,8 @@ struct BlockArguments {
   const int64_t* y_offset;
   int64_t lanes;  // that exist of the last (half) vector
   bool relu;
-  bool stream;  // whole vectors, stored past the caches
+  bool stream;       // whole vectors, stored past the caches
+  bool equidistant;  // the rows are known to be equally far apart in x
 };
 
 // y[y_offset[i] + o] = activation(seed[y_offset[i] + o] + bias[o] + sum over steps of x[x_offset[i] + step] *

@@ -41,7 +41,7 @@ struct CorrelateBlock {
     }
     const int64_t stride = MR > 1 ? args.x_offset[1] - args.x_offset[0] : 0;
     constexpr int64_t kStep = NV * kWidth + NH * kGrain;
-    if (equidistant(args.x_offset, MR)) {
+    if (args.equidistant || equidistant(args.x_offset, MR)) {
       Block<MR, NV, NH>::template accumulate<Rows::equidistant>(block, args.x, args.x_offset, stride, args.weights,
                                                                 kStep, steps);
     } else {
@@ -182,6 +182,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
       args.relu = last && epilogue.relu;
       args.stream = stream;
+      args.equidistant = contiguous;
       args.x_offset = x_offset + begin;
       args.y_offset = y_offset + begin;
       correlate_block(args, end - begin, width, part);

@@ -30,17 +30,29 @@ FASTCNN_INLINE void transform_input(const Vec (&d)[6], Vec (&t)[6]) {
 template <bool kInside>
 [[maybe_unused]] void transform_input_tile(const Correlation& conv, const float* image, int64_t row, int64_t column,
                                            int64_t channels, float* v, int64_t point) {
+  alignas(64) static const float kZeros[Vec::N] = {};  // the pixels of a row outside the image
   for (int64_t c = 0; c < channels; c += kWidth) {
     const int64_t lanes = min_of(kWidth, channels - c);
+    const float* first[6];
+    int64_t step[6];
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; ++i) {
+      const bool inside = kInside || uint64_t(row + i) < uint64_t(conv.H);
+      first[i] = inside ? image + ((row + i) * conv.W + column) * conv.C + c : kZeros;
+      step[i] = inside ? conv.C : 0;
+    }
     Vec rows[6][6];
     for (int j = 0; j < 6; ++j) {
+      if (!kInside && uint64_t(column + j) >= uint64_t(conv.W)) {
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; ++i) rows[i][j] = simd::zero();
+        continue;
+      }
       Vec d[6], t[6];
 #pragma GCC unroll 6
       for (int i = 0; i < 6; ++i) {
-        const bool inside =
-            kInside || (uint64_t(row + i) < uint64_t(conv.H) && uint64_t(column + j) < uint64_t(conv.W));
-        const float* const p = image + ((row + i) * conv.W + column + j) * conv.C + c;
-        d[i] = !inside ? simd::zero() : lanes == kWidth ? simd::load(p) : simd::load_n(p, lanes);
+        const float* const p = first[i] + j * step[i];
+        d[i] = lanes == kWidth ? simd::load(p) : simd::load_n(p, lanes);
       }
       transform_input(d, t);
 #pragma GCC unroll 6

@@ -135,6 +135,7 @@ void multiply_points(const Winograd& plan, const float* v, const float* u, int64
   const int64_t most = rows_of_width(width), groups = (tiles + most - 1) / most;
   BlockArguments args{};
   args.lanes = kWidth;
+  args.equidistant = true;
   for (int64_t p = 0; p < kPoints; ++p) {
     args.x = v + p * plan.v_point;
     args.weights = u + p * u_point;
