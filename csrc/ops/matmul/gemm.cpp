@@ -9,7 +9,8 @@ namespace fastcnn {
 void gemm(const Gemm& g) {
   if (g.batch == 0 || g.M == 0 || g.N == 0) return;
   if (FASTCNN_CPU(gemm_dot_suits)(g)) {
-    FASTCNN_CPU(gemm_dot)(g);
+    const Tensor scratch = workspace(FASTCNN_CPU(gemm_dot_workspace)(g), {});
+    FASTCNN_CPU(gemm_dot)(g, static_cast<float*>(scratch.raw()));
     return;
   }
   if (FASTCNN_CPU(gemm_deep_suits)(g)) {

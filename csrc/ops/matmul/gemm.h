@@ -36,7 +36,8 @@ FASTCNN_DECLARE_CPU(void, gemm_packed, const Gemm& g, float* workspace)
 
 // Both operands K-contiguous (a_col == 1, b_row == 1), few rows or few columns: nothing is packed.
 FASTCNN_DECLARE_CPU(bool, gemm_dot_suits, const Gemm& g)
-FASTCNN_DECLARE_CPU(void, gemm_dot, const Gemm& g)
+FASTCNN_DECLARE_CPU(int64_t, gemm_dot_workspace, const Gemm& g)
+FASTCNN_DECLARE_CPU(void, gemm_dot, const Gemm& g, float* workspace)
 
 // Rows of both operands contiguous (a_row == 1, b_col == 1), K long, no bias. `workspace` as above.
 FASTCNN_DECLARE_CPU(bool, gemm_deep_suits, const Gemm& g)
