@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/guarded_memory.h"
 
 namespace fastcnn {
 namespace {
@@ -44,33 +45,6 @@ std::string describe(int64_t bytes) {
 std::atomic<int64_t> fail_countdown{0};
 std::atomic<bool> poison_on{false};
 std::atomic<bool> guard_on{false};
-
-// Blocks of whole pages between two that nobody may touch. A block ends where the page behind it begins.
-class Guarded {
- public:
-  void* allocate(int64_t bytes) {
-    const int64_t size = round_up(bytes + 1, kPage), end = kPage + size;
-    char* const begin = static_cast<char*>(
-        mmap(nullptr, size_t(end + kPage), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (begin == MAP_FAILED || mprotect(begin, kPage, PROT_NONE) || mprotect(begin + end, kPage, PROT_NONE))
-      throw OutOfMemory("out of memory on cpu: the operating system has no more guarded pages");
-    void* const block = begin + end - round_up(bytes, 4);
-    mapped_[block] = {begin, end + kPage};
-    return block;
-  }
-
-  bool free(void* block) noexcept {  // false: not one of these
-    const auto it = mapped_.find(block);
-    if (it == mapped_.end()) return false;
-    munmap(it->second.first, size_t(it->second.second));
-    mapped_.erase(it);
-    return true;
-  }
-
- private:
-  static constexpr int64_t kPage = 4096;
-  std::unordered_map<void*, std::pair<void*, int64_t>> mapped_;
-};
 
 // Blocks of large ranges of address space. A request gets the block of its size that was freed last, which the caches
 // are the likeliest to hold; else all free neighbours are joined and the best fit is cut: what was freed in pieces
@@ -250,7 +224,7 @@ class Arena {
                                               : heap_.allocate(size);
     if (size > kSmallLimit) large_in_use_ += size;
     count(size);
-    if (poisoning()) std::memset(block, 0xFF, size_t(bytes));
+    if (poisoning()) std::memset(block, 0xFF, size_t(guard_on ? bytes : size));
     return block;
   }
 
@@ -329,7 +303,7 @@ class Arena {
   std::mutex mutex_;
   MemoryStats stats_{};
   Heap heap_;
-  Guarded guarded_;
+  GuardedMemory guarded_;
   char* slab_ = nullptr;
   int64_t slab_left_ = 0;
   std::unordered_map<int64_t, std::vector<void*>> small_free_;

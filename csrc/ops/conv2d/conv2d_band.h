@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/simd.h"
+#include "core/sizes.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace fastcnn {
@@ -10,9 +11,6 @@ namespace FASTCNN_ISA {
 namespace {
 
 constexpr int64_t kWidth = simd::Vec::N;
-
-FASTCNN_INLINE int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
-FASTCNN_INLINE int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Output rows [row_begin, row_end) of images [image_begin, image_end).
 struct Band {
@@ -26,7 +24,7 @@ struct Band {
 [[maybe_unused]] Band band_of(const Correlation& conv, int64_t i) {
   const int64_t per_image = (conv.H_out + conv.rows - 1) / conv.rows;
   const int64_t n = i / per_image * conv.images, row = i % per_image * conv.rows;
-  return {n, min_of(n + conv.images, conv.N), row, min_of(row + conv.rows, conv.H_out)};
+  return {n, min64(n + conv.images, conv.N), row, min64(row + conv.rows, conv.H_out)};
 }
 
 // Copies `count` pixels of `channels` floats.
@@ -47,10 +45,10 @@ void copy_pixels(const float* from, int64_t from_pixel, float* to, int64_t to_pi
                                 int64_t channels, float* copy) {
   const int64_t width = conv.row / conv.pixel;
   const int64_t height = conv.image / conv.row;
-  const int64_t left = min_of(max_of(-conv.origin_w, 0), width);
-  const int64_t right = max_of(min_of(conv.W - conv.origin_w, width), left);
+  const int64_t left = min64(max64(-conv.origin_w, 0), width);
+  const int64_t right = max64(min64(conv.W - conv.origin_w, width), left);
   const int64_t rows =
-      min_of(height, (band.row_end - band.row_begin - 1) * conv.stride_h + (conv.taps_h - 1) * conv.dilation_h + 1);
+      min64(height, (band.row_end - band.row_begin - 1) * conv.stride_h + (conv.taps_h - 1) * conv.dilation_h + 1);
   for (int64_t n = band.image_begin; n < band.image_end; ++n) {
     for (int64_t r = 0; r < rows; ++r) {
       float* to = copy + (n - band.image_begin) * conv.image + r * conv.row;

@@ -97,12 +97,12 @@ void conv2d_pack(const Correlation& conv, const WeightView& view, const float* w
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, runs = (conv.C + kRun - 1) / kRun;
   const int64_t lanes = (conv.O + kGrain - 1) / kGrain * kGrain;
   const int64_t taps = conv.taps_h * conv.taps_w;
-  const int64_t piece = min_of(conv.C, kRun) * min_of(conv.O, kPanel);
+  const int64_t piece = min64(conv.C, kRun) * min64(conv.O, kPanel);
   parallel_ranges(conv.groups * panels * taps * runs, kPieceFloats / piece + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t g = i / (panels * taps * runs), o = i / (taps * runs) % panels * kPanel;
-      const int64_t t = i / runs % taps, c = i % runs * kRun, count = min_of(kRun, conv.C - c);
-      const int64_t width = min_of(kPanel, lanes - o), valid = min_of(width, conv.O - o);
+      const int64_t t = i / runs % taps, c = i % runs * kRun, count = min64(kRun, conv.C - c);
+      const int64_t width = min64(kPanel, lanes - o), valid = min64(width, conv.O - o);
       float* to = packed + (g * lanes + o) * taps * conv.C + (t * conv.C + c) * width;
       const float* from = weight + view.start + g * view.group + o * view.lane + t / conv.taps_w * view.tap_h +
                           t % conv.taps_w * view.tap_w + c * view.channel;
@@ -135,8 +135,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
   const int64_t lanes = (conv.O + kGrain - 1) / kGrain * kGrain;
   const int64_t floats_per_lane = conv.taps_h * conv.taps_w * conv.C;
   // Rows of taps that are multiplied at a time: a panel of their weights stays in L2.
-  const int64_t tap_rows =
-      max_of(1, min_of(conv.taps_h, kCachedWeights / (conv.taps_w * conv.C * min_of(kPanel, lanes))));
+  const int64_t tap_rows = max64(1, min64(conv.taps_h, kCachedWeights / (conv.taps_w * conv.C * min64(kPanel, lanes))));
   const int64_t max_pixels = conv.images * conv.rows * conv.W_out;
 
   // Large outputs go past the caches if every store is a whole, aligned vector that nothing will be added to.
@@ -170,7 +169,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
     }
     const auto multiply = [&](int64_t g, int64_t o, int64_t width, int64_t begin, int64_t end, int64_t tap) {
       Steps part = steps;
-      part.count[0] = min_of(tap_rows, conv.taps_h - tap);
+      part.count[0] = min64(tap_rows, conv.taps_h - tap);
       BlockArguments args{};
       args.x = source + g * conv.C + tap * steps.step[0];
       args.weights = packed + (g * lanes + o) * floats_per_lane + tap * conv.taps_w * conv.C * width;
@@ -179,7 +178,7 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
       args.bias = tap == 0 && epilogue.bias ? epilogue.bias + channel : nullptr;
       args.y = y + channel;
       args.seed = tap > 0 ? args.y : epilogue.residual ? epilogue.residual + channel : nullptr;
-      args.lanes = min_of(width, conv.O - o) - (width - 1) / kWidth * kWidth;
+      args.lanes = min64(width, conv.O - o) - (width - 1) / kWidth * kWidth;
       args.relu = last && epilogue.relu;
       args.stream = stream;
       args.equidistant = contiguous;
@@ -191,16 +190,15 @@ void conv2d_correlate(const Correlation& conv, const float* x, const float* pack
     // group, or the same panel of neighbouring groups. The narrow last panel of a group has other blocks of pixels.
     const int64_t panel_end = panels * (slice + 1) / conv.slices;
     for (int64_t first = panels * slice / conv.slices, last; first < panel_end; first = last) {
-      const int64_t width = min_of(kPanel, lanes - first * kPanel);
-      const int64_t together = max_of(1, kCachedWeights / (floats_per_lane * width));
-      last =
-          width < kPanel || conv.groups > 1 ? first + 1 : min_of(min_of(first + together, panel_end), lanes / kPanel);
+      const int64_t width = min64(kPanel, lanes - first * kPanel);
+      const int64_t together = max64(1, kCachedWeights / (floats_per_lane * width));
+      last = width < kPanel || conv.groups > 1 ? first + 1 : min64(min64(first + together, panel_end), lanes / kPanel);
       // Blocks of many rows stay within an image row, unless it is short: their offsets would not fit the registers.
       const int64_t most = rows_of_width(width);
       const int64_t run = most <= 6 || conv.W_out < 6 || contiguous ? pixels : conv.W_out;
       const int64_t blocks = (run + most - 1) / most;
       for (int64_t g_begin = 0; g_begin < conv.groups; g_begin += together) {
-        const int64_t g_end = min_of(g_begin + together, conv.groups);
+        const int64_t g_end = min64(g_begin + together, conv.groups);
         for (int64_t tap = 0; tap < conv.taps_h; tap += tap_rows)
           for (int64_t start = 0; start < pixels; start += run)
             for (int64_t block = 0; block < blocks; ++block)

@@ -26,8 +26,8 @@ FASTCNN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? -((-a) /
 
 // Taps t of [0, taps) with 0 <= start + t * dilation < size.
 void valid_taps(int64_t start, int64_t dilation, int64_t taps, int64_t size, int64_t* first, int64_t* last) {
-  *first = min_of(max_of(ceil_div(-start, dilation), 0), taps);
-  *last = max_of(min_of(ceil_div(size - start, dilation), taps), *first);
+  *first = min64(max64(ceil_div(-start, dilation), 0), taps);
+  *last = max64(min64(ceil_div(size - start, dilation), taps), *first);
 }
 
 template <class Body>
@@ -43,7 +43,7 @@ void for_each_run(const Correlation& conv, int64_t n, int64_t row, const Body& b
     valid_taps(column, conv.dilation_w, conv.taps_w, conv.W, &run.w0, &run.w1);
     const int64_t reach = (conv.taps_w - 1) * conv.dilation_w;
     if (column >= 0 && column + reach < conv.W) run.end = (conv.W - 1 - reach - conv.origin_w) / conv.stride_w + 1;
-    run.end = min_of(run.end, conv.W_out);
+    run.end = min64(run.end, conv.W_out);
     body(run);
   }
 }
@@ -259,15 +259,15 @@ void sliding_rows(const SlidingKernels& kernels, const Correlation& conv, Forwar
   while (kSlidingPixels[size] > conv.W_out) ++size;
   const int64_t pixels = kSlidingPixels[size], columns = (pixels - 1) * conv.stride_w + conv.taps_w;
   const int64_t newest = (rows - 1) * conv.stride_h + (conv.taps_h - 1) * conv.dilation_h + 1;
-  const int64_t fetched = fetch ? min_of(rows * conv.stride_h, conv.H - origin - newest) : 0;
+  const int64_t fetched = fetch ? min64(rows * conv.stride_h, conv.H - origin - newest) : 0;
   for (int64_t q = 0; q < conv.W_out; q += pixels) {
-    q = min_of(q, conv.W_out - pixels);  // the last block overlaps the one before
+    q = min64(q, conv.W_out - pixels);  // the last block overlaps the one before
     const int64_t column = q * conv.stride_w + conv.origin_w;
-    window.left = max_of(-column, 0);
-    window.right = min_of(conv.W - column, columns);
+    window.left = max64(-column, 0);
+    window.right = min64(conv.W - column, columns);
     const bool edge = window.left > 0 || window.right < columns;
     for (int64_t c = 0; c < args.channels; c += kWidth) {
-      args.lanes = min_of(kWidth, args.channels - c);
+      args.lanes = min64(kWidth, args.channels - c);
       for (int64_t r = 0; r < fetched; ++r)
         prefetch_row(x_row + (newest + r) * args.x_row + q * args.x_step + c * pixels * conv.stride_w,
                      args.lanes * pixels * conv.stride_w);
@@ -333,7 +333,7 @@ void weight_run(const Correlation& conv, const Run& run, const float* x, const f
     }
     for (int64_t c = 0; c < channels; c += kWidth) {
       kWeightKernels[count](first + c, offset, conv.stride_w * channels, gradient + c, conv.y_pixel,
-                            run.end - run.begin, min_of(kWidth, channels - c), sums);
+                            run.end - run.begin, min64(kWidth, channels - c), sums);
       for (int64_t t = 0; t < count; ++t) sums[t] += kWidth;
     }
   }
@@ -369,9 +369,9 @@ void conv2d_depthwise(const Correlation& conv, const float* x, const float* weig
   const bool fetch = conv.N * channels * (conv.H * conv.W + conv.H_out * conv.W_out) > kCachedFloats;
   parallel_for(conv.N * blocks, [&](int64_t chunk) {
     const int64_t n = chunk / blocks, row_begin = chunk % blocks * kRowsPerChunk;
-    const int64_t row_end = min_of(row_begin + kRowsPerChunk, conv.H_out);
+    const int64_t row_end = min64(row_begin + kRowsPerChunk, conv.H_out);
     for (int64_t row = row_begin, rows; row < row_end; row += rows) {
-      rows = min_of(most_rows, row_end - row);
+      rows = min64(most_rows, row_end - row);
       const float* x_row = x + ((n * conv.H + row * conv.stride_h + conv.origin_h) * conv.W + conv.origin_w) * channels;
       float* y_row = y + conv.y_offset + n * conv.y_image + row * conv.y_row;
       if (sliding) {
@@ -381,7 +381,7 @@ void conv2d_depthwise(const Correlation& conv, const float* x, const float* weig
       for_each_run(conv, n, row, [&](const Run& run) {
         const bool wide = run.end - run.begin >= kPixels;
         for (int64_t q = run.begin; q < run.end; q += wide ? kPixels : 1) {
-          if (wide) q = min_of(q, run.end - kPixels);  // the last block overlaps the one before
+          if (wide) q = min64(q, run.end - kPixels);  // the last block overlaps the one before
           forward_pixels(args, run, q, wide, x_row, weight, bias, y_row);
         }
       });
@@ -401,14 +401,14 @@ void conv2d_depthwise_weight_partial(const Correlation& conv, int64_t splits, co
     for (int64_t i = rows * split / splits; i < rows * (split + 1) / splits; ++i) {
       prefetch_row(grad_output + i * conv.y_row, conv.y_row);
       const int64_t newest = i % conv.H_out * conv.stride_h + conv.origin_h + (conv.taps_h - 1) * conv.dilation_h;
-      for (int64_t r = max_of(newest - conv.stride_h + 1, 0); r <= min_of(newest, conv.H - 1); ++r)
+      for (int64_t r = max64(newest - conv.stride_h + 1, 0); r <= min64(newest, conv.H - 1); ++r)
         prefetch_row(input + (i / conv.H_out * conv.H + r) * conv.W * channels, conv.W * channels);
       for_each_run(conv, i / conv.H_out, i % conv.H_out,
                    [&](const Run& run) { weight_run(conv, run, input, grad_output, sums); });
       if (!bias) continue;
       const float* gradient = grad_output + i * conv.y_row;
       for (int64_t c = 0; c < channels; c += kWidth) {
-        const int64_t lanes = min_of(kWidth, channels - c);
+        const int64_t lanes = min64(kWidth, channels - c);
         Vec sum = simd::load_n(bias + c, lanes);
         for (int64_t q = 0; q < conv.W_out; ++q) sum = sum + simd::load_n(gradient + q * channels + c, lanes);
         simd::store_n(bias + c, sum, lanes);

@@ -9,7 +9,7 @@ namespace FASTCNN_ISA {
 void conv2d_add_residual(const float* residual, bool relu, float* output, int64_t n) {
   parallel_ranges(n, 1 << 15, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += kWidth) {
-      const int64_t lanes = min_of(kWidth, end - i);
+      const int64_t lanes = min64(kWidth, end - i);
       const simd::Vec sum = simd::load_n(output + i, lanes) + simd::load_n(residual + i, lanes);
       simd::store_n(output + i, relu ? simd::max(simd::zero(), sum) : sum, lanes);
     }
@@ -20,7 +20,7 @@ void conv2d_add_residual(const float* residual, bool relu, float* output, int64_
 void conv2d_mask_relu(const float* grad_output, const float* output, float* masked, int64_t n) {
   parallel_ranges(n, 1 << 15, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += kWidth) {
-      const int64_t lanes = min_of(kWidth, end - i);
+      const int64_t lanes = min64(kWidth, end - i);
       const simd::Vec value = simd::load_n(output + i, lanes);
       const simd::Vec gradient = simd::load_n(grad_output + i, lanes);
       simd::store_n(masked + i, simd::select(simd::zero() >= value, simd::zero(), gradient), lanes);

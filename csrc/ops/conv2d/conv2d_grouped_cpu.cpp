@@ -278,14 +278,14 @@ void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* inpu
   const int64_t filters = conv.taps_h * conv.taps_w * conv.C * kWidth;
   const int64_t bands = bands_of(conv);
   const bool broadcast = conv.C == kWidth;
-  const int64_t step = broadcast ? kBroadcastChannels : min_of(conv.C, kPermutedChannels);
+  const int64_t step = broadcast ? kBroadcastChannels : min64(conv.C, kPermutedChannels);
   const GradientKernel kernel = broadcast     ? gradient_row<true, kBroadcastChannels>(conv.taps_w, conv.stride_w)
                                 : conv.C == 2 ? gradient_row<false, 2>(conv.taps_w, conv.stride_w)
                                               : gradient_row<false, kPermutedChannels>(conv.taps_w, conv.stride_w);
 
   parallel_for(plan.splits * plan.slices, [&](int64_t chunk) {
     const int64_t split = chunk / plan.slices, first = chunk % plan.slices * plan.slice;
-    const int64_t last = min_of(first + plan.slice, channels);
+    const int64_t last = min64(first + plan.slice, channels);
     float* copy = scratch + current_worker() * scratch_floats;
     float* sums = partial + split * channels / kWidth * filters;
     memset(sums + first / kWidth * filters, 0, size_t((last - first) / kWidth * filters) * sizeof(float));
@@ -303,7 +303,7 @@ void conv2d_grouped_weight_partial(const WeightGradient& plan, const float* inpu
       copy_band(conv, band, input + first, channels, last - first, copy);
       for (int64_t n = band.image_begin; n < band.image_end; ++n) {
         for (int64_t r = band.row_begin; r < band.row_end; r += args.rows) {
-          args.rows = min_of(kGradientRows, band.row_end - r);
+          args.rows = min64(kGradientRows, band.row_end - r);
           const float* row =
               copy + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
           for (int64_t o = first; o < last; o += kWidth) {
@@ -339,7 +339,7 @@ void conv2d_grouped_weight_reduce(const WeightGradient& plan, const float* parti
     for (int64_t o = begin * kWidth; o < end * kWidth; o += kWidth) {
       for (int64_t row = 0; row < rows; row += kBlock) {
         float sums[kBlock * kWidth];
-        const int64_t count = min_of(kBlock, rows - row);
+        const int64_t count = min64(kBlock, rows - row);
         for (int64_t i = 0; i < count; ++i)
           simd::store(sums + i * kWidth, sum_of_splits(partial + o * rows + (row + i) * kWidth, channels * rows));
         transpose_rows(sums, kWidth, count, kWidth, grad_weight + o * rows + row, rows);

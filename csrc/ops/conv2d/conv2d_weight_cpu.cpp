@@ -53,7 +53,7 @@ void pack_gradient(const float* from, int64_t pixel, int64_t pixels, int64_t cha
 // to[lane] (+)= sum of `pixels` rows of grad_output, `pixel` floats apart.
 void sum_rows(const float* grad_output, int64_t pixel, int64_t pixels, int64_t channels, float* to, bool first) {
   for (int64_t o = 0; o < channels; o += kWidth) {
-    const int64_t lanes = min_of(kWidth, channels - o);
+    const int64_t lanes = min64(kWidth, channels - o);
     Vec sums[4] = {simd::zero(), simd::zero(), simd::zero(), simd::zero()};
     const float* from = grad_output + o;
     int64_t p = 0;
@@ -83,7 +83,7 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
   parallel_for(plan.splits * conv.groups * plan.slices, [&](int64_t chunk) {
     const int64_t slice = chunk % plan.slices, g = chunk / plan.slices % conv.groups;
     const int64_t split = chunk / plan.slices / conv.groups;
-    const int64_t c0 = slice * plan.slice, channels = min_of(plan.slice, conv.C - c0);
+    const int64_t c0 = slice * plan.slice, channels = min64(plan.slice, conv.C - c0);
     const int64_t rows = taps * channels;
     const int64_t run = channels >= 6 ? channels : rows;  // blocks stay within a tap, unless it has few channels
     int64_t* x_offset = reinterpret_cast<int64_t*>(scratch + current_worker() * scratch_floats);
@@ -112,25 +112,25 @@ void conv2d_weight_partial(const WeightGradient& plan, const float* input, const
       }
       // Parts of the band whose packed gradient stays in L1 while the rows of sums pass by.
       const int64_t image_pixels = conv.H_out * conv.W_out;
-      const int64_t part_images = max_of(1, plan.packed_pixels / image_pixels);
-      const int64_t part_rows = max_of(1, min_of(plan.packed_pixels / conv.W_out, conv.H_out));
+      const int64_t part_images = max64(1, plan.packed_pixels / image_pixels);
+      const int64_t part_rows = max64(1, min64(plan.packed_pixels / conv.W_out, conv.H_out));
       for (int64_t n = band.image_begin; n < band.image_end; n += part_images) {
-        const int64_t images = min_of(part_images, band.image_end - n);
+        const int64_t images = min64(part_images, band.image_end - n);
         for (int64_t r = band.row_begin; r < band.row_end; r += part_rows) {
-          const int64_t height = min_of(part_rows, band.row_end - r), pixels = images * height * conv.W_out;
+          const int64_t height = min64(part_rows, band.row_end - r), pixels = images * height * conv.W_out;
           const float* gradient = grad_output + (n * conv.H_out + r) * conv.W_out * C_out + g * conv.O;
           const bool first = b == band_begin && n == band.image_begin && r == band.row_begin;
           if (group_bias) sum_rows(gradient, C_out, pixels, conv.O, group_bias, first);
           const Steps steps{{images, height, conv.W_out},
                             {conv.image, conv.stride_h * conv.row, conv.stride_w * conv.pixel}};
           for (int64_t o = 0; o < plan.lanes; o += kPanel) {
-            const int64_t width = min_of(kPanel, plan.lanes - o);
+            const int64_t width = min64(kPanel, plan.lanes - o);
             GradientArguments args;
             args.input = source + (n - band.image_begin) * conv.image + (r - band.row_begin) * conv.stride_h * conv.row;
             args.grad_output = gradient;
             args.pixel = C_out;
             if (C_out != width || conv.groups > 1) {
-              pack_gradient(gradient + o, C_out, pixels, min_of(width, conv.O - o), width, packed);
+              pack_gradient(gradient + o, C_out, pixels, min64(width, conv.O - o), width, packed);
               args.grad_output = packed;
               args.pixel = width;
             }
@@ -165,7 +165,7 @@ void conv2d_weight_reduce(int64_t splits, int64_t groups, int64_t rows, int64_t 
   parallel_ranges(groups * blocks, 64, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t g = block / blocks, row = block % blocks * kBlock;
-      const int64_t count = min_of(kBlock, rows - row);
+      const int64_t count = min64(kBlock, rows - row);
       for (int64_t o = 0; o < O; o += kWidth) {
         float tile[kBlock][Vec::N];
         for (int64_t r = 0; r < count; ++r) {
@@ -174,7 +174,7 @@ void conv2d_weight_reduce(int64_t splits, int64_t groups, int64_t rows, int64_t 
           for (int64_t s = 1; s < splits; ++s) sum = sum + simd::load(from + s * groups * rows * lanes);
           simd::store(tile[r], sum);
         }
-        transpose_rows(tile[0], kWidth, count, min_of(kWidth, O - o), grad_weight + (g * O + o) * rows + row, rows);
+        transpose_rows(tile[0], kWidth, count, min64(kWidth, O - o), grad_weight + (g * O + o) * rows + row, rows);
       }
     }
   });

@@ -32,7 +32,7 @@ template <bool kInside>
                                            int64_t channels, float* v, int64_t point) {
   alignas(64) static const float kZeros[Vec::N] = {};  // the pixels of a row outside the image
   for (int64_t c = 0; c < channels; c += kWidth) {
-    const int64_t lanes = min_of(kWidth, channels - c);
+    const int64_t lanes = min64(kWidth, channels - c);
     const float* first[6];
     int64_t step[6];
 #pragma GCC unroll 6

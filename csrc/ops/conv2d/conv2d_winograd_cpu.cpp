@@ -156,7 +156,7 @@ void transform_outputs(const Winograd& plan, int64_t begin, int64_t end, int64_t
                        const Conv2dEpilogue& epilogue, float* y) {
   const Correlation& conv = plan.conv;
   for (int64_t lane = 0; lane < width; lane += kWidth) {
-    const int64_t lanes = min_of(kWidth, conv.O - o - lane);
+    const int64_t lanes = min64(kWidth, conv.O - o - lane);
     const Vec bias = epilogue.bias ? simd::load_n(epilogue.bias + o + lane, lanes) : simd::zero();
     for (int64_t i = begin; i < end; ++i) {
       const Tile tile = tile_of(plan, i);
@@ -164,8 +164,8 @@ void transform_outputs(const Winograd& plan, int64_t begin, int64_t end, int64_t
           conv.y_offset + tile.image * conv.y_image + tile.row * conv.y_row + tile.column * conv.y_pixel + o + lane;
       transform_output_tile<kOutputs>(m + (i - begin) * kPanel + lane, plan.m_point, bias,
                                       epilogue.residual ? epilogue.residual + at : nullptr, epilogue.relu, y + at,
-                                      conv.y_row, conv.y_pixel, min_of(kOutputs, conv.H_out - tile.row),
-                                      min_of(kOutputs, conv.W_out - tile.column), lanes);
+                                      conv.y_row, conv.y_pixel, min64(kOutputs, conv.H_out - tile.row),
+                                      min64(kOutputs, conv.W_out - tile.column), lanes);
     }
   }
 }
@@ -186,8 +186,8 @@ void winograd_pack(const Correlation& conv, const WeightView& view, const float*
   const int64_t total = (conv.O + kWidth - 1) / kWidth * kWidth;
   parallel_for(panels * runs, [&](int64_t chunk) {
     const int64_t o = chunk / runs * kPanel, first = chunk % runs * kRun;
-    const int64_t width = min_of(kPanel, total - o);
-    transform_weights_of(conv)(view, weight, o, width, min_of(width, conv.O - o), first, min_of(kRun, conv.C - first),
+    const int64_t width = min64(kPanel, total - o);
+    transform_weights_of(conv)(view, weight, o, width, min64(width, conv.O - o), first, min64(kRun, conv.C - first),
                                u + o * kPoints * conv.C + first * width, conv.C * width);
   });
 }
@@ -212,7 +212,7 @@ void winograd_correlate(const Winograd& plan, const float* x, const float* u, co
       m_offset[i - begin] = (i - begin) * kPanel;
     }
     for (int64_t panel = panels * slice / plan.slices; panel < panels * (slice + 1) / plan.slices; ++panel) {
-      const int64_t o = panel * kPanel, width = min_of(kPanel, total - o);
+      const int64_t o = panel * kPanel, width = min64(kPanel, total - o);
       multiply_points(plan, v, u + o * kPoints * conv.C, conv.C * width, conv.C, end - begin, width, false, v_offset,
                       m_offset, m);
       transform_outputs_of(conv)(plan, begin, end, o, width, m, epilogue, y);
@@ -231,24 +231,24 @@ void winograd_correlate_streamed(const Winograd& plan, const WeightView& view, c
   const int64_t tiles = conv.N * plan.tiles_h * plan.tiles_w;
   const int64_t panels = (conv.O + kPanel - 1) / kPanel, total = (conv.O + kWidth - 1) / kWidth * kWidth;
   for (int64_t start = 0; start < tiles; start += plan.batch) {
-    const int64_t batch = min_of(plan.batch, tiles - start);
+    const int64_t batch = min64(plan.batch, tiles - start);
     parallel_ranges(batch, 4, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
         transform_input_tile(conv, tile_of(plan, start + i), x, conv.C, v + i * plan.v_tile, plan.v_point);
     });
     parallel_for((batch + plan.block - 1) / plan.block * panels, [&](int64_t chunk) {
-      const int64_t begin = chunk / panels * plan.block, count = min_of(plan.block, batch - begin);
-      const int64_t o = chunk % panels * kPanel, width = min_of(kPanel, total - o), valid = min_of(width, conv.O - o);
+      const int64_t begin = chunk / panels * plan.block, count = min64(plan.block, batch - begin);
+      const int64_t o = chunk % panels * kPanel, width = min64(kPanel, total - o), valid = min64(width, conv.O - o);
       float* const u = scratch + current_worker() * plan.scratch;
       float* const m = u + kPoints * plan.streamed * kPanel;
       int64_t* const v_offset = reinterpret_cast<int64_t*>(m + kPoints * plan.m_point);
       int64_t* const m_offset = v_offset + plan.block;
       for (int64_t i = 0; i < count; ++i) v_offset[i] = (begin + i) * plan.v_tile, m_offset[i] = i * kPanel;
       for (int64_t first = 0; first < conv.C; first += plan.streamed) {
-        const int64_t channels = min_of(plan.streamed, conv.C - first), u_point = plan.streamed * width;
+        const int64_t channels = min64(plan.streamed, conv.C - first), u_point = plan.streamed * width;
         for (int64_t c = 0; c < channels; c += kRun)
-          transform_weights_of(conv)(view, weight, o, width, valid, first + c, min_of(kRun, channels - c),
-                                     u + c * width, u_point);
+          transform_weights_of(conv)(view, weight, o, width, valid, first + c, min64(kRun, channels - c), u + c * width,
+                                     u_point);
         multiply_points(plan, v + first, u, u_point, channels, count, width, first > 0, v_offset, m_offset, m);
       }
       transform_outputs_of(conv)(plan, start + begin, start + begin + count, o, width, m, epilogue, y);

@@ -57,10 +57,10 @@ FASTCNN_INLINE void transform_back(const Vec (&u)[6], Vec (&t)[5]) {
 template <int kOutputs>
 void transform_gradient_tile(const Correlation& conv, const Tile& tile, const float* grad_output, int64_t channels,
                              float* z, int64_t point) {
-  const int64_t height = min_of(kOutputs, conv.H_out - tile.row), width = min_of(kOutputs, conv.W_out - tile.column);
+  const int64_t height = min64(kOutputs, conv.H_out - tile.row), width = min64(kOutputs, conv.W_out - tile.column);
   const float* const first = grad_output + ((tile.image * conv.H_out + tile.row) * conv.W_out + tile.column) * conv.O;
   for (int64_t o = 0; o < channels; o += kWidth) {
-    const int64_t lanes = min_of(kWidth, channels - o);
+    const int64_t lanes = min64(kWidth, channels - o);
     Vec rows[6][kOutputs];
     for (int j = 0; j < kOutputs; ++j) {
       Vec d[kOutputs], t[6];
@@ -98,7 +98,7 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
   parallel_for(plan.splits * pairs, [&](int64_t chunk) {
     const int64_t split = chunk / pairs, pair = chunk % pairs;
     const int64_t o = pair / plan.slices_c * plan.slice_o, c = pair % plan.slices_c * plan.slice_c;
-    const int64_t outputs = min_of(plan.slice_o, conv.O - o), inputs = min_of(plan.slice_c, conv.C - c);
+    const int64_t outputs = min64(plan.slice_o, conv.O - o), inputs = min64(plan.slice_c, conv.C - c);
     const int64_t lanes = (inputs + kGrain - 1) / kGrain * kGrain;
     float* const v = scratch + current_worker() * plan.scratch;
     float* const z = v + kPoints * v_point;
@@ -111,7 +111,7 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
 
     const int64_t begin = tiles * split / plan.splits, end = tiles * (split + 1) / plan.splits;
     for (int64_t first = begin; first < end; first += T) {
-      const int64_t count = min_of(T, end - first);
+      const int64_t count = min64(T, end - first);
       for (int64_t i = 0; i < count; ++i) {
         const Tile tile = tile_of(plan, first + i);
         transform_input_tile(conv, tile, x + c, inputs, v + i * plan.slice_c, v_point);
@@ -122,7 +122,7 @@ void winograd_weight_partial(const WinogradWeight& plan, const float* x, const f
       const Steps steps{{1, 1, count}, {0, 0, plan.slice_o}};
       for (int64_t p = 0; p < kPoints; ++p) {
         for (int64_t panel = 0; panel < lanes; panel += kPanel) {
-          const int64_t width = min_of(kPanel, lanes - panel);
+          const int64_t width = min64(kPanel, lanes - panel);
           const int64_t most = rows_of_width(width), blocks = (outputs + most - 1) / most;
           GradientArguments args{};
           args.input = z + p * z_point;
@@ -152,11 +152,11 @@ void reduce(const WinogradWeight& plan, const float* partial, const float* bias_
   parallel_for(conv.O, [&](int64_t o) {
     float* const to = grad_weight + o * kTaps * kTaps * conv.C;
     for (int64_t slice = 0; slice < plan.slices_c; ++slice) {
-      const int64_t first = slice * plan.slice_c, inputs = min_of(plan.slice_c, conv.C - first);
+      const int64_t first = slice * plan.slice_c, inputs = min64(plan.slice_c, conv.C - first);
       const float* const from =
           partial + (o / plan.slice_o * plan.slices_c + slice) * kPoints * size + o % plan.slice_o * plan.slice_c;
       for (int64_t c = 0; c < inputs; c += kWidth) {
-        const int64_t lanes = min_of(kWidth, inputs - c);
+        const int64_t lanes = min64(kWidth, inputs - c);
         Vec rows[kTaps][6];
         for (int j = 0; j < 6; ++j) {
           Vec u[6], t[kTaps];

@@ -8,6 +8,7 @@
 
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "core/sizes.h"
 #include "ops/copy_strided/copy_strided.h"
 
 namespace fastcnn {
@@ -17,8 +18,6 @@ namespace {
 constexpr int64_t kGrain = 32768;       // elements per chunk
 constexpr int64_t kTile = 16;           // rows and columns of a transpose tile
 constexpr int64_t kTileColumns = 4096;  // columns of one transpose unit
-
-static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <class T>
 static inline void copy_run(T* destination, int64_t destination_stride, const T* source, int64_t source_stride,
@@ -53,7 +52,7 @@ static void copy_range(const StridedCopy& plan, T* destination, const T* source,
   const int64_t inner_destination = plan.destination_stride[inner], inner_source = plan.source_stride[inner];
   int64_t left = end - begin;
   while (true) {
-    const int64_t run = min_of(n - column, left);
+    const int64_t run = min64(n - column, left);
     copy_run(destination + column * inner_destination, inner_destination, source + column * inner_source, inner_source,
              run);
     left -= run;
@@ -61,7 +60,7 @@ static void copy_range(const StridedCopy& plan, T* destination, const T* source,
     column = 0;
     // The other rows of this line of the second innermost dimension, without the odometer: rows may be tiny (3 pixels).
     const int line = inner - 1;
-    const int64_t rows = min_of(plan.size[line] - 1 - index[line], left / n);
+    const int64_t rows = min64(plan.size[line] - 1 - index[line], left / n);
     for (int64_t r = 1; r <= rows; ++r)
       copy_run(destination + r * plan.destination_stride[line], inner_destination,
                source + r * plan.source_stride[line], inner_source, n);
@@ -133,11 +132,11 @@ static void copy_transpose(const StridedCopy& plan, int k, T* destination, const
   int64_t outer = 1;
   for (int d = 0; d < inner; ++d)
     if (d != k) outer *= plan.size[d];
-  const int64_t unit = min_of(rows, kTile) * min_of(columns, kTileColumns);
+  const int64_t unit = min64(rows, kTile) * min64(columns, kTileColumns);
   const int64_t units_per_chunk = unit >= kGrain ? 1 : kGrain / unit;
   parallel_ranges(outer * row_tiles * column_parts, units_per_chunk, [&](int64_t begin, int64_t end) {
     for (int64_t u = begin; u < end; ++u) {
-      const int64_t c_begin = u % column_parts * kTileColumns, c_end = min_of(columns, c_begin + kTileColumns);
+      const int64_t c_begin = u % column_parts * kTileColumns, c_end = min64(columns, c_begin + kTileColumns);
       const int64_t r = u / column_parts % row_tiles * kTile;
       int64_t rest = u / column_parts / row_tiles;
       T* to = destination + r * plan.destination_stride[k];
@@ -150,7 +149,7 @@ static void copy_transpose(const StridedCopy& plan, int k, T* destination, const
       }
       for (int64_t c = c_begin; c < c_end; c += kTile)
         transpose_tile(to + c, plan.destination_stride[k], from + c * plan.source_stride[inner],
-                       plan.source_stride[inner], min_of(rows - r, kTile), min_of(c_end - c, kTile));
+                       plan.source_stride[inner], min64(rows - r, kTile), min64(c_end - c, kTile));
     }
   });
 }
